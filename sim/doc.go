@@ -1,0 +1,23 @@
+// Package sim is one run of a lab: what every engine shares.
+//
+// A Run turns a validated plan into node configurations, holds the lab's
+// timeline (flows and steps), watches what nodes and links report, and at the
+// end judges expectations and invariants and writes down a Result. It does no
+// IO, owns no goroutine and reads no clock: an engine calls Step when the
+// run's Deadline is due, hands every node output to Observe and every packet
+// at a link's end to Transit, and carries out the Orders that come back.
+//
+// It is not an engine (those are sim/virtual and, later, sim/netns and
+// sim/guest), and it is not a protocol: it looks at packets only to judge
+// them.
+//
+// What must stay true:
+//
+//   - The same plan, seed and order of calls give the same Orders, the same
+//     trace and the same Result.
+//   - Everything that is drawn at random comes from sim/seed by label; the run
+//     itself draws nothing.
+//   - Invariants are always on; a lab can turn one off by name and the result
+//     then says so.
+//   - Every table that grows with the run has a named bound.
+package sim
