@@ -1,0 +1,149 @@
+package sim
+
+import "time"
+
+// flowSilenceMin is how long a packet of a flow that never received anything
+// must be on its way before it counts as lost rather than in flight.
+const flowSilenceMin = time.Second
+
+// flowMeter measures one flow at its receiver, in integers only. The sender's
+// side calls sent in order of sequence number; arrivals come as they come.
+type flowMeter struct {
+	sentCount     uint64
+	sentBytes     uint64
+	firstSent     time.Duration
+	lastSent      time.Duration
+	received      uint64
+	receivedBytes uint64
+	duplicated    uint64
+	reordered     uint64
+
+	seen []uint64 // one bit per sequence number; grows with what was sent
+	next uint64   // one more than the largest sequence number that arrived
+
+	lastArrival time.Duration
+	arrived     bool
+	gap         time.Duration
+	gapAt       time.Duration
+
+	delay delayHistogram
+	// times is a ring of the last flowSentTimesMax send times, to tell what is
+	// lost from what is still on its way.
+	times []time.Duration
+}
+
+// flowSentTimesMax bounds the send times that a meter remembers. Only the
+// packets of the last delay before the end matter.
+const flowSentTimesMax = 4096
+
+// sent notes that the next packet, of size bytes, left at now, and answers its
+// sequence number.
+func (m *flowMeter) sent(now time.Duration, size int) uint64 {
+	sequence := m.sentCount
+	if sequence == 0 {
+		m.firstSent = now
+		m.lastArrival = now
+	}
+	m.lastSent = now
+	if len(m.times) < flowSentTimesMax {
+		m.times = append(m.times, now)
+	} else {
+		m.times[sequence%flowSentTimesMax] = now
+	}
+	m.sentCount++
+	m.sentBytes += uint64(size)
+	return sequence
+}
+
+// arrivedAt notes the arrival of a packet that left at sentAt. It answers false
+// for a sequence number that was never sent, which it does not count.
+func (m *flowMeter) arrivedAt(now, sentAt time.Duration, sequence uint64, size int) bool {
+	if sequence >= m.sentCount {
+		return false
+	}
+	for uint64(len(m.seen)) <= sequence/64 {
+		m.seen = append(m.seen, 0)
+	}
+	bit := uint64(1) << (sequence % 64)
+	if m.seen[sequence/64]&bit != 0 {
+		m.duplicated++
+		return true
+	}
+	m.seen[sequence/64] |= bit
+	m.received++
+	m.receivedBytes += uint64(size)
+	// RFC 4737, section 3.3: reordered when the number is smaller than the
+	// next expected one. Duplicates are not counted here.
+	if sequence < m.next {
+		m.reordered++
+	} else {
+		m.next = sequence + 1
+	}
+	m.silence(now)
+	m.lastArrival, m.arrived = now, true
+	m.delay.add(now - sentAt)
+	return true
+}
+
+// silence notes that nothing arrived from the last arrival up to now.
+func (m *flowMeter) silence(now time.Duration) {
+	if gap := now - m.lastArrival; m.sentCount > 0 && gap > m.gap {
+		m.gap, m.gapAt = gap, m.lastArrival
+	}
+}
+
+// figures are the flow's figures as of now. ended says that the flow sends no
+// more: then its end is the last packet sent, and a silence after that is none.
+// The meter itself does not change, so that figures may be asked for while the
+// flow goes on.
+func (m *flowMeter) figures(now time.Duration, ended bool) FlowResult {
+	end := now
+	if ended {
+		end = min(now, m.lastSent)
+	}
+	gap, gapAt := m.gap, m.gapAt
+	if tail := end - m.lastArrival; m.sentCount > 0 && tail > gap {
+		gap, gapAt = tail, m.lastArrival
+	}
+	inFlight := m.inFlight(now)
+	return FlowResult{
+		Sent:          m.sentCount,
+		Received:      m.received,
+		SentBytes:     m.sentBytes,
+		ReceivedBytes: m.receivedBytes,
+		Lost:          m.sentCount - m.received - inFlight,
+		InFlight:      inFlight,
+		Duplicated:    m.duplicated,
+		Reordered:     m.reordered,
+		LongestGap:    gap,
+		LongestGapAt:  gapAt,
+		HasDelay:      m.delay.count > 0,
+		DelayMin:      m.delay.min,
+		DelayMean:     m.delay.mean(),
+		DelayP50:      m.delay.percentile(50),
+		DelayP99:      m.delay.percentile(99),
+		DelayMax:      m.delay.max,
+	}
+}
+
+// inFlight counts the packets that have not arrived and left so short a time
+// before now that they may still: within the flow's longest delay so far, or
+// within flowSilenceMin when nothing arrived yet. To call these lost would make
+// every flow that runs to the lab's end lose its last packet.
+func (m *flowMeter) inFlight(now time.Duration) uint64 {
+	horizon := m.delay.max
+	if m.delay.count == 0 {
+		horizon = flowSilenceMin
+	}
+	var count uint64
+	for back := uint64(1); back <= min(m.sentCount, flowSentTimesMax); back++ {
+		sequence := m.sentCount - back
+		if now-m.times[sequence%flowSentTimesMax] > horizon {
+			break
+		}
+		if sequence/64 >= uint64(len(m.seen)) || m.seen[sequence/64]&(1<<(sequence%64)) == 0 {
+			count++
+		}
+	}
+	return count
+}
