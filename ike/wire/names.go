@@ -21,8 +21,6 @@ func (t ExchangeType) String() string {
 		return "GSA_REGISTRATION"
 	case ExchangeGSARekey:
 		return "GSA_REKEY"
-	case ExchangeGSAInbandRekey:
-		return "GSA_INBAND_REKEY"
 	case ExchangeIKEIntermediate:
 		return "IKE_INTERMEDIATE"
 	case ExchangeIKEFollowupKE:

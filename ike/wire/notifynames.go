@@ -73,7 +73,7 @@ var notifyNames = map[NotifyType]string{
 	PSKConfirm:                      "PSK_CONFIRM",
 	ERXSupported:                    "ERX_SUPPORTED",
 	IFOMCapability:                  "IFOM_CAPABILITY",
-	SenderRequestID:                 "SENDER_REQUEST_ID",
+	GroupSender:                     "GROUP_SENDER",
 	IKEv2FragmentationSupported:     "IKEV2_FRAGMENTATION_SUPPORTED",
 	SignatureHashAlgorithms:         "SIGNATURE_HASH_ALGORITHMS",
 	CloneIKESASupported:             "CLONE_IKE_SA_SUPPORTED",

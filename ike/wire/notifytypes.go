@@ -83,7 +83,7 @@ const (
 	PSKConfirm                      NotifyType = 16426 // RFC 6631
 	ERXSupported                    NotifyType = 16427 // RFC 6867
 	IFOMCapability                  NotifyType = 16428
-	SenderRequestID                 NotifyType = 16429
+	GroupSender                     NotifyType = 16429
 	IKEv2FragmentationSupported     NotifyType = 16430 // RFC 7383
 	SignatureHashAlgorithms         NotifyType = 16431 // RFC 7427
 	CloneIKESASupported             NotifyType = 16432 // RFC 7791

@@ -20,7 +20,6 @@ const (
 	ExchangeGSAAuth          ExchangeType = 39 // RFC 9838
 	ExchangeGSARegistration  ExchangeType = 40 // RFC 9838
 	ExchangeGSARekey         ExchangeType = 41 // RFC 9838
-	ExchangeGSAInbandRekey   ExchangeType = 42 // RFC 9838
 	ExchangeIKEIntermediate  ExchangeType = 43 // RFC 9242
 	ExchangeIKEFollowupKE    ExchangeType = 44 // RFC 9370
 )
