@@ -1,0 +1,33 @@
+# Two commands do everything: `go run ./cmd/ikelab run examples/first-tunnel.hcl` and `make test`.
+
+GO            ?= go
+PKG           ?= ./...
+FUZZTIME      ?= 1m
+BENCHTIME     ?= 1s
+GOLANGCI_LINT  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: test tools lint golden fuzz bench
+
+# All tests. What was skipped is listed by name with what cures it; with CI=true a skip is a failure.
+test: tools
+	$(GO) vet $(PKG) ./.ci/maketest
+	$(GO) run ./.ci/maketest test $(PKG) ./.ci/maketest
+
+# Debian packages that tests call for (tshark; gcc for the race detector), installed when root on Debian.
+tools:
+	@.ci/tools
+
+# The linter runs at a pinned version and stays out of go.mod.
+lint:
+	$(GO) run $(GOLANGCI_LINT) run $(PKG)
+
+# Rewrites golden files and the examples' digests. Look at the diff before committing it.
+golden:
+	$(GO) run ./.ci/maketest golden $(PKG)
+
+# Every fuzz target of every package for FUZZTIME each.
+fuzz:
+	$(GO) run ./.ci/maketest fuzz -time $(FUZZTIME) $(PKG)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
