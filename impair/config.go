@@ -1,8 +1,6 @@
 package impair
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Limits that hold for every link.
 const (
@@ -11,6 +9,9 @@ const (
 	queueLimitPackets = 1000
 	// QueueLimitPacketsMax bounds what a configuration may ask for.
 	QueueLimitPacketsMax = 1 << 20
+	// RateBitsPerSecondMin bounds a rate below, so that a full queue's departures stay within an instant's
+	// range.
+	RateBitsPerSecondMin = 1000
 	// RateBitsPerSecondMax bounds a rate at a terabit per second.
 	RateBitsPerSecondMax = 1_000_000_000_000
 )
@@ -95,7 +96,7 @@ type Loss struct {
 	// one (LossGilbertElliott).
 	P float64
 	// R is the probability of the step from the bad state back to the good one. The mean burst is 1/R
-	// packets, the mean share of the bad state P/(P+R).
+	// packets, the mean share of the bad state P/(P+R). LossGilbertElliott needs it above 0.
 	R float64
 	// DeliverBad is the probability that a packet survives the bad state: h of Elliott's model, the
 	// complement of netem's 1-h. 0 makes it Gilbert's model, which loses all of a burst.
@@ -160,8 +161,8 @@ func (c LinkConfig) Validate() error {
 	switch c.Loss.Model {
 	case "", LossNone, LossRandom:
 	case LossGilbertElliott:
-		if c.Loss.P+c.Loss.R == 0 {
-			return fmt.Errorf("link %q: loss.p and loss.r are both 0; a gilbert-elliott chain needs one of them", c.Name)
+		if c.Loss.R == 0 {
+			return fmt.Errorf("link %q: loss.r is 0; a gilbert-elliott chain that never leaves the bad state loses everything", c.Name)
 		}
 	default:
 		return fmt.Errorf("link %q: loss.model is %q; it is one of %q, %q, %q",
@@ -172,8 +173,9 @@ func (c LinkConfig) Validate() error {
 	default:
 		return fmt.Errorf("link %q: queue.discipline is %q; this version has %q", c.Name, c.Queue.Discipline, Droptail)
 	}
-	if c.RateBitsPerSecond > RateBitsPerSecondMax {
-		return fmt.Errorf("link %q: rate is %d bit/s; at most %d", c.Name, c.RateBitsPerSecond, uint64(RateBitsPerSecondMax))
+	if r := c.RateBitsPerSecond; r != 0 && (r < RateBitsPerSecondMin || r > RateBitsPerSecondMax) {
+		return fmt.Errorf("link %q: rate is %d bit/s; it is 0 for no limit or lies between %d and %d",
+			c.Name, r, uint64(RateBitsPerSecondMin), uint64(RateBitsPerSecondMax))
 	}
 	if n := c.Queue.LimitPackets; n < 0 || n > QueueLimitPacketsMax {
 		return fmt.Errorf("link %q: queue.limit is %d packets; it lies between 0 and %d", c.Name, n, QueueLimitPacketsMax)
