@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"github.com/ikelab/ikelab/sim/trace"
+)
 
 // Result is what a run comes to, and the content of result.json. Times are
 // nanoseconds since the lab's epoch, durations nanoseconds; slices keep the
@@ -25,10 +29,13 @@ type Result struct {
 	Records uint64 `json:"records"`
 	Digest  string `json:"digest"`
 
-	Flows        []FlowResult        `json:"flows"`
-	Connections  []ConnectionResult  `json:"connections"`
-	Nodes        []NodeResult        `json:"nodes"`
-	EventCounts  []EventCount        `json:"event_counts"`
+	Flows       []FlowResult       `json:"flows"`
+	Connections []ConnectionResult `json:"connections"`
+	Nodes       []NodeResult       `json:"nodes"`
+	EventCounts []EventCount       `json:"event_counts"`
+	// Failures are the negotiations that failed, in order of time, at most
+	// failuresMax.
+	Failures     []Failure           `json:"failures,omitempty"`
 	Expectations []ExpectationResult `json:"expectations"`
 	Invariants   []InvariantResult   `json:"invariants"`
 	// Exchanges holds one row for every IKE message that was put on a wire,
@@ -84,16 +91,12 @@ type ConnectionResult struct {
 	EstablishedAt    time.Duration `json:"established_at_ns"`
 	EstablishedCount uint64        `json:"established_count"`
 	// Failed is the reason of the last failed negotiation ("NO_PROPOSAL_CHOSEN",
-	// "AUTHENTICATION_FAILED", …), empty when the last one succeeded. Offered
-	// and Configured are then both sides' proposals: what the initiator put on
-	// the wire and what this responder would have taken; either may be empty
-	// where a node did not get to know it.
-	Failed          string   `json:"failed,omitempty"`
-	FailedCount     uint64   `json:"failed_count"`
-	Offered         []string `json:"offered,omitempty"`
-	Configured      []string `json:"configured,omitempty"`
-	Attempts        uint64   `json:"attempts"`
-	Retransmissions uint64   `json:"retransmissions"`
+	// "AUTHENTICATION_FAILED", …), empty when none failed or the last one
+	// succeeded. The whole story is in Result.Failures.
+	Failed          string `json:"failed,omitempty"`
+	FailedCount     uint64 `json:"failed_count"`
+	Attempts        uint64 `json:"attempts"`
+	Retransmissions uint64 `json:"retransmissions"`
 	// NAT says that NAT detection found a translator, Encap that ESP travels
 	// in UDP.
 	NAT      bool          `json:"nat"`
@@ -112,6 +115,27 @@ type ChildResult struct {
 	PacketsOut uint64 `json:"packets_out"`
 	BytesIn    uint64 `json:"bytes_in"`
 	BytesOut   uint64 `json:"bytes_out"`
+}
+
+// Failure is a negotiation that failed, as one node saw it.
+type Failure struct {
+	At   time.Duration `json:"at_ns"`
+	Node string        `json:"node"`
+	// Connection is empty when the node did not get to know which one it was.
+	Connection string `json:"connection,omitempty"`
+	// Child is empty when the IKE SA itself failed.
+	Child string `json:"child,omitempty"`
+	// Peer is the other end's node, or its address in brackets.
+	Peer string `json:"peer,omitempty"`
+	// Reason is a notify type's IANA name or one of package ike's reasons.
+	Reason string `json:"reason"`
+	// LocalProposals are this node's, RemoteProposals the peer's, each in order of
+	// preference; they are present on both nodes' failures when either knew them
+	// and the reason is about proposals.
+	LocalProposals  []string `json:"local_proposals,omitempty"`
+	RemoteProposals []string `json:"remote_proposals,omitempty"`
+	// Fields are the record's further facts.
+	Fields []trace.Field `json:"fields,omitempty"`
 }
 
 // NodeResult is what one node did besides its connections.

@@ -1,0 +1,174 @@
+package sim
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/ikelab/ikelab/ike/wire"
+	"github.com/ikelab/ikelab/impair"
+)
+
+// The invariants' names, by which a lab turns one off.
+const (
+	InvariantNoCleartext             = "no-cleartext"
+	InvariantNoReuse                 = "no-reuse"
+	InvariantNoReplay                = "no-replay"
+	InvariantNoOrphanSA              = "no-orphan-sa"
+	InvariantIdenticalRetransmission = "identical-retransmission"
+	InvariantNoAmplification         = "no-amplification"
+)
+
+// Invariants answers the names of all invariants, in the order of results.
+func Invariants() []string {
+	var names []string
+	for _, i := range newInvariants(invariantConfig{}) {
+		names = append(names, i.name())
+	}
+	return names
+}
+
+// invariant judges a run as it goes. Observations come in order of time.
+type invariant interface {
+	name() string
+	observe(o observation)
+	// finish judges what only the end shows and answers the verdict.
+	finish(now time.Duration) InvariantResult
+}
+
+// invariantConfig is what the invariants know of the lab beforehand.
+type invariantConfig struct {
+	// nodes holds the nodes' names, for sentences.
+	nodes []string
+	// policies are the policies in force before any negotiation, by node.
+	policies [][]policy
+	// quiet is, by node, how long nothing must have happened before SAs are
+	// compared: longer than a whole retransmission schedule.
+	quiet []time.Duration
+}
+
+// node is a node's name for sentences.
+func (c invariantConfig) node(i int) string {
+	if i >= 0 && i < len(c.nodes) {
+		return c.nodes[i]
+	}
+	return fmt.Sprintf("node %d", i)
+}
+
+// newInvariants makes one of each.
+func newInvariants(c invariantConfig) []invariant {
+	return []invariant{
+		newClearInvariant(c),
+		newReuseInvariant(c),
+		newReplayInvariant(c),
+		newOrphanInvariant(c),
+		newRetransmissionInvariant(c),
+		newAmplificationInvariant(c),
+	}
+}
+
+// policy is traffic that a node protects.
+type policy struct {
+	connection, child string
+	local, remote     []wire.Selector
+}
+
+// observation is something that happened, as invariants see it: *sighted,
+// *sealed, *opened, *installed, *removed, *established or *gone. Pointers are
+// valid during the call.
+type observation any
+
+// sighted is a packet at the end of a link: leaving its node (up) or about to
+// enter it (down).
+type sighted struct {
+	now       time.Duration
+	node      int
+	direction impair.Direction
+	// own says that the packet, going up, was made by this node rather than
+	// forwarded.
+	own    bool
+	packet *sight
+}
+
+// association identifies one direction of a child SA at a node: the node's
+// own count of its SAs, not the SPI, which says nothing about the key.
+type association struct {
+	node    int
+	ordinal uint64
+}
+
+// sealed is an ESP packet that a node made.
+type sealed struct {
+	now      time.Duration
+	by       association
+	spi      uint32
+	sequence uint64
+	iv       [ivBytesMax]byte
+	ivBytes  uint8
+}
+
+// ivBytesMax is the longest explicit IV of an ESP packet, AES-CBC's.
+const ivBytesMax = 16
+
+// opened is an ESP packet that a node accepted.
+type opened struct {
+	now      time.Duration
+	by       association
+	spi      uint32
+	sequence uint64
+}
+
+// installed is a child SA that a node took into use.
+type installed struct {
+	now               time.Duration
+	by                association
+	policy            policy
+	spiIn, spiOut     uint32
+	keyIn, keyOut     keyPrint
+	replayWindow      int // packets; 0: no replay protection
+	localEnd, peerEnd netip.Addr
+}
+
+// keyPrint stands for a key without being one.
+type keyPrint [16]byte
+
+// removed is a child SA that a node no longer uses.
+type removed struct {
+	now           time.Duration
+	node          int
+	spiIn, spiOut uint32
+}
+
+// established and gone are an IKE SA's life at one node.
+type established struct {
+	now        time.Duration
+	node       int
+	connection string
+	spiI, spiR wire.SPI
+}
+
+type gone struct {
+	now        time.Duration
+	node       int
+	spiI, spiR wire.SPI
+}
+
+// verdict counts what an invariant judged and keeps the first violation.
+type verdict struct {
+	checks, violations uint64
+	why                string
+	at                 time.Duration
+}
+
+// violated notes a violation; format is the sentence that says what happened.
+func (v *verdict) violated(at time.Duration, format string, a ...any) {
+	if v.violations++; v.violations == 1 {
+		v.why, v.at = fmt.Sprintf(format, a...), at
+	}
+}
+
+func (v *verdict) result(name string) InvariantResult {
+	return InvariantResult{
+		Name: name, Pass: v.violations == 0, Why: v.why, At: v.at, Count: v.violations, Checks: v.checks,
+	}
+}
