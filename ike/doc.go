@@ -1,0 +1,40 @@
+// Package ike is the IKEv2 machine of one node (RFC 7296): events in, actions out.
+//
+// It is for whoever runs a node, on a virtual timeline or on real sockets: feed
+// every datagram, timer and command to [Machine.Step], carry out the actions that
+// come back in their order, and call Step with [Timeout] when [Machine.Deadline]
+// says so. Everything a person or a test wants to see comes out as a [Record].
+//
+// It is not for octets (package wire), algorithms (package suite) or packets of
+// the data plane (package esp); it opens no socket, reads no clock, starts no
+// goroutine and draws no randomness of its own.
+//
+// # Layout
+//
+// One file per exchange: ikesainit.go and its responder half, ikeauth.go and its
+// responder half, informational.go. Around them machine.go (dispatch and tables),
+// sa.go (the state of one IKE SA), childsa.go, retransmit.go, timers.go, sk.go
+// (the Encrypted payload), keys.go, natdetect.go, ts.go (narrowing), auth.go.
+//
+// # What this slice speaks
+//
+// IKE_SA_INIT, IKE_AUTH with pre-shared keys and the first CHILD_SA, and
+// INFORMATIONAL; a window of one. A CREATE_CHILD_SA request is answered with
+// NO_ADDITIONAL_SAS, which RFC 7296 §4 asks of an implementation without it, so a
+// connection brings up one CHILD_SA. A cookie is returned when a responder asks
+// for one (RFC 7296 §2.6); asking for cookies, certificates, EAP, rekeying,
+// MOBIKE and fragmentation are later issues, and until then half-open SAs are
+// bounded by [Limits] alone.
+//
+// # What must stay true
+//
+//   - The same events in the same order give the same actions, octet for octet.
+//     No map is iterated, every instant and every random octet is handed in.
+//   - A retransmitted request and a repeated response are the octets sent before.
+//   - No stream of [Config].Random is asked for twice, so no key, nonce or SPI can
+//     come back.
+//   - Before authentication a responder never sends an address more octets than it
+//     received from it.
+//   - A message that does not pass its integrity check changes nothing.
+//   - Every table, queue and retry is bounded: [Limits] and limits.go.
+package ike

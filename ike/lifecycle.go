@@ -1,0 +1,310 @@
+package ike
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/ikelab/ikelab/ike/wire"
+)
+
+// start initiates what the configuration wants up from the beginning.
+func (m *Machine) start() {
+	for _, c := range m.connections {
+		for i, child := range c.Children {
+			if child.StartAction == StartStart {
+				m.initiate(c, i, TrafficKey{}, false)
+			}
+		}
+	}
+}
+
+// acquire initiates the child that a packet needs.
+func (m *Machine) acquire(ev Acquire) {
+	c, i, why := m.lookup(ev.Connection, ev.Child)
+	if why != "" {
+		m.ignore(ev.Connection, why)
+		return
+	}
+	m.initiate(c, i, ev.Packet, false)
+}
+
+// command carries out an operator's order.
+func (m *Machine) command(ev Command) {
+	c, i, why := m.lookup(ev.Connection, ev.Child)
+	if why != "" {
+		m.ignore(ev.Connection, why)
+		return
+	}
+	switch ev.Kind {
+	case Initiate:
+		m.initiate(c, i, TrafficKey{}, true)
+	case Terminate:
+		m.terminate(c, ev.Child)
+	case Liveness:
+		asked := false
+		for _, sa := range m.of(c) {
+			if sa.up() {
+				m.touch(sa)
+				m.checkLiveness(sa, "command")
+				asked = true
+			}
+		}
+		if !asked {
+			m.ignore(c.Name, "there is no established IKE SA to check")
+		}
+	default:
+		m.ignore(c.Name, fmt.Sprintf("command %d is unknown", ev.Kind))
+	}
+}
+
+// lookup finds a connection and one of its children, the first for an empty name.
+func (m *Machine) lookup(connection, child string) (c *connection, index int, why string) {
+	c = m.byName[connection]
+	if c == nil {
+		return nil, 0, fmt.Sprintf("there is no connection %q", connection)
+	}
+	if child == "" {
+		return c, 0, ""
+	}
+	index = slices.IndexFunc(c.Children, func(x Child) bool { return x.Name == child })
+	if index < 0 {
+		return nil, 0, fmt.Sprintf("connection %q has no child %q", connection, child)
+	}
+	return c, index, ""
+}
+
+// of lists the SAs of a connection, in order of creation.
+func (m *Machine) of(c *connection) []*ikeSA {
+	var out []*ikeSA
+	for _, sa := range m.sas {
+		if sa.conn == c {
+			out = append(out, sa)
+		}
+	}
+	return out
+}
+
+// ignore records an order that came to nothing.
+func (m *Machine) ignore(connection, why string) {
+	m.emit(Record{Kind: RecordIgnored, Connection: connection, Fields: reason(why)})
+}
+
+// initiate brings up a child unless it is up or on its way.
+func (m *Machine) initiate(c *connection, child int, packet TrafficKey, ordered bool) {
+	if len(c.Children) == 0 {
+		m.ignore(c.Name, "the connection has no child: IKE_AUTH sets up the first CHILD_SA (RFC 7296 §1.2)")
+		return
+	}
+	if len(c.RemoteAddrs) == 0 {
+		m.ignore(c.Name, "the connection has no remote_addrs, so it can only answer")
+		return
+	}
+	name := c.Children[child].Name
+	for _, sa := range m.of(c) {
+		switch {
+		case sa.up() && slices.ContainsFunc(sa.children, func(x *childSA) bool { return x.child == name && !x.deleting }):
+			if ordered {
+				m.ignore(c.Name, fmt.Sprintf("child %q is installed already", name))
+			}
+			return
+		case sa.up():
+			m.childFailed(sa, name, "a second CHILD_SA needs CREATE_CHILD_SA, which this slice does not initiate; give the child a connection of its own")
+			return
+		}
+	}
+	if c.current != nil {
+		if c.current.attempt.child != child {
+			m.childFailed(c.current, name, "a second CHILD_SA needs CREATE_CHILD_SA, which this slice does not initiate; give the child a connection of its own")
+		} else if ordered {
+			m.ignore(c.Name, "the connection is being negotiated already")
+		}
+		return
+	}
+	m.begin(c, attempt{child: child, packet: packet})
+}
+
+// begin starts an IKE SA for an attempt.
+func (m *Machine) begin(c *connection, a attempt) {
+	remote := netip.AddrPortFrom(c.RemoteAddrs[a.address], c.RemotePort)
+	source := m.source(c, remote.Addr())
+	if !source.IsValid() {
+		m.attemptOver(c, a, nil, fmt.Sprintf("no local address reaches %s", remote.Addr()), true)
+		return
+	}
+	if !m.admit() {
+		m.attemptOver(c, a, nil, fmt.Sprintf("%d IKE SAs exist, the limit", m.cfg.Limits.IKESAsMax), false)
+		return
+	}
+	c.initiated++
+	label := initiatorLabel(c.Name, c.initiated)
+	spi, ok := m.randomSPI(label)
+	if !ok {
+		m.attemptOver(c, a, nil, "no free SPI", false)
+		return
+	}
+	sa := &ikeSA{
+		label: label, conn: c, initiator: true, state: stateInitSent, spiI: spi, attempt: a,
+		local: netip.AddrPortFrom(source, c.LocalPort), remote: remote,
+	}
+	c.current = sa
+	m.add(sa)
+	m.record(sa, Record{Kind: RecordIKEInit})
+	m.initBegin(sa)
+}
+
+// source is the address from which a connection reaches remote.
+func (m *Machine) source(c *connection, remote netip.Addr) netip.Addr {
+	sameFamily := func(a netip.Addr) bool { return a.Unmap().Is4() == remote.Unmap().Is4() }
+	if len(c.LocalAddrs) > 0 {
+		if i := slices.IndexFunc(c.LocalAddrs, sameFamily); i >= 0 {
+			return c.LocalAddrs[i]
+		}
+		return netip.Addr{}
+	}
+	if m.cfg.SourceAddr != nil {
+		return m.cfg.SourceAddr(remote)
+	}
+	if i := slices.IndexFunc(m.addresses, sameFamily); i >= 0 {
+		return m.addresses[i]
+	}
+	return netip.Addr{}
+}
+
+// attemptFailed ends an initiator's SA before it was established. unreachable says
+// that the peer never answered, which another address or try may cure.
+func (m *Machine) attemptFailed(sa *ikeSA, why string, unreachable bool, more ...Field) {
+	c := sa.conn
+	if c.current == sa {
+		c.current = nil
+	}
+	m.remove(sa)
+	m.attemptOver(c, sa.attempt, sa, why, unreachable && sa.terminate == "", more...)
+}
+
+// attemptOver records a failure and goes on with the next address or try. Every
+// try goes through all addresses, each with a whole retransmission schedule.
+func (m *Machine) attemptOver(c *connection, a attempt, sa *ikeSA, why string, again bool, more ...Field) {
+	a.address++
+	if a.address >= len(c.RemoteAddrs) {
+		a.address = 0
+		a.tries++
+	}
+	r := Record{Kind: RecordIKEFailed, Connection: c.Name, Initiator: true, Fields: append(reason(why), more...)}
+	again = again && a.tries < c.KeyingTries
+	if again {
+		r.Kind = RecordIKERetry
+		r.Fields = append(r.Fields, Field{"next", c.RemoteAddrs[a.address].String()})
+	}
+	if sa != nil {
+		m.record(sa, r)
+	} else {
+		m.emit(r)
+	}
+	if again {
+		m.begin(c, a)
+	}
+}
+
+// terminate deletes a child or, for an empty name, the connection's IKE SAs.
+func (m *Machine) terminate(c *connection, child string) {
+	found := false
+	for _, sa := range m.of(c) {
+		switch {
+		case sa.state == stateInitSent && child == "":
+			m.attemptFailed(sa, "terminated by command", false)
+		case sa.state == stateAuthSent && child == "":
+			sa.terminate = "terminated by command"
+		case sa.up() && child == "":
+			sa.queue(task{kind: taskDeleteIKE, reason: "terminated by command"})
+			m.touch(sa)
+		case sa.up():
+			for _, x := range sa.children {
+				if x.child == child && !x.deleting {
+					found = true
+					sa.queue(task{kind: taskDeleteChild, child: x, spi: x.spiIn, reason: "terminated by command"})
+					m.touch(sa)
+				}
+			}
+			continue
+		default:
+			continue
+		}
+		found = true
+	}
+	if !found {
+		m.ignore(c.Name, "there is nothing to terminate")
+	}
+}
+
+// close ends an IKE SA for this end: its children leave the data plane and it is
+// recorded. What has a response to repeat lingers for that.
+func (m *Machine) close(sa *ikeSA, kind RecordKind, why string, more ...Field) {
+	if sa.gone || sa.state == stateClosed {
+		return
+	}
+	for _, c := range slices.Clone(sa.children) {
+		m.removeChild(sa, c, c.spiIn, c.spiOut, why)
+	}
+	if sa.conn != nil && sa.conn.current == sa {
+		sa.conn.current = nil
+	}
+	sa.out, sa.tasks = nil, nil
+	m.record(sa, Record{Kind: kind, Fields: append(reason(why), more...)})
+	if sa.last == nil || kind == RecordIKEExpired || m.cfg.Limits.ClosedLinger < 0 {
+		m.remove(sa)
+		return
+	}
+	sa.expires = saturatingAdd(m.now, m.cfg.Limits.ClosedLinger)
+	m.setState(sa, stateClosed)
+}
+
+// heard notes an authenticated message and follows the peer to the address it
+// came from: always before this responder has authenticated the peer, afterwards
+// when the peer is behind a NAT and this end is not (RFC 7296 §2.23).
+func (m *Machine) heard(sa *ikeSA, d Datagram) {
+	sa.lastHeard = m.now
+	m.touch(sa)
+	if sa.state == stateHalfOpen {
+		sa.local, sa.remote = d.Local, d.Remote
+		return
+	}
+	if d.Local == sa.local {
+		m.follow(sa, d.Remote)
+	}
+}
+
+// follow moves an SA and its children to the peer's present address.
+func (m *Machine) follow(sa *ikeSA, remote netip.AddrPort) {
+	if remote == sa.remote || !sa.nat.supported || !sa.nat.remote || sa.nat.local || !(sa.up() || sa.state == stateDeleting) {
+		return
+	}
+	sa.remote = remote
+	for _, c := range sa.children {
+		m.emit(MoveChild{Connection: sa.conn.Name, Child: c.child, SPIIn: c.spiIn, SPIOut: c.spiOut, Local: sa.local, Remote: remote})
+		m.record(sa, Record{Kind: RecordChildMoved, Fields: []Field{
+			{"child", c.child}, {"spi-in", espSPI(c.spiIn)}, {"spi-out", espSPI(c.spiOut)}, {"remote", remote.String()},
+		}})
+	}
+}
+
+// espSeen takes an ESP packet as a sign of life, and its source as the peer's address.
+func (m *Machine) espSeen(ev ESPSeen) {
+	c := m.inboundSPIs[ev.SPI]
+	if c == nil {
+		return
+	}
+	sa := c.ike
+	sa.lastHeard = m.now
+	m.touch(sa)
+	m.follow(sa, ev.Remote)
+}
+
+// unknownSPI answers a request for an IKE SA that does not exist (RFC 7296 §2.21.4).
+func (m *Machine) unknownSPI(d Datagram, h wire.Header) {
+	if h.IsResponse() {
+		m.drop(nil, d, &h, "a response for an IKE SA that does not exist")
+		return
+	}
+	m.replyUnprotected(d, h, &wire.Notify{Kind: wire.InvalidIKESPI}, "no IKE SA has these SPIs")
+}
