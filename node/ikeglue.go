@@ -1,0 +1,202 @@
+package node
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/ike"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+)
+
+// ikeEventsPerHandleMax bounds how often one input enters the machine. Held
+// packets may cause acquires, and those more packets; each chain is short.
+const ikeEventsPerHandleMax = 1024
+
+// attachIKE gives the node its machine and its security policy.
+func (n *Node) attachIKE(cfg ike.Config) error {
+	if cfg.SourceAddr == nil {
+		cfg.SourceAddr = func(remote netip.Addr) netip.Addr {
+			src, _ := n.routedSource(remote)
+			return src
+		}
+	}
+	machine, err := ike.New(cfg)
+	if err != nil {
+		return err
+	}
+	n.machine = machine
+	n.ikePorts[portIKE], n.ikePorts[portNATT] = struct{}{}, struct{}{}
+	for _, c := range cfg.Connections {
+		if c.LocalPort != 0 {
+			n.ikePorts[c.LocalPort] = struct{}{}
+		}
+	}
+	n.policies = newPolicies(&cfg)
+	n.refreshPolicies()
+	return nil
+}
+
+// boot is the node's first instant.
+func (n *Node) boot() {
+	n.tellIKE(ike.AddressChange{Local: n.addresses()})
+	n.tellIKE(ike.Start{})
+	n.runIKE()
+}
+
+// tellIKE queues an event for the machine; a plain host has none.
+func (n *Node) tellIKE(ev ike.Event) {
+	if n.machine != nil {
+		n.ikeEvents = append(n.ikeEvents, ev)
+	}
+}
+
+// runIKE lets the machine handle what is queued and carries its actions out.
+func (n *Node) runIKE() {
+	for i := 0; i < len(n.ikeEvents) && i < ikeEventsPerHandleMax; i++ {
+		for _, action := range n.machine.Step(n.now, n.ikeEvents[i]) {
+			n.act(action)
+		}
+	}
+	clear(n.ikeEvents)
+	n.ikeEvents = n.ikeEvents[:0]
+}
+
+func (n *Node) ikeDeadline() (at time.Duration, why string, ok bool) {
+	if n.machine == nil {
+		return 0, "", false
+	}
+	return n.machine.Deadline()
+}
+
+// act carries out one action of the machine.
+func (n *Node) act(action ike.Action) {
+	switch action := action.(type) {
+	case ike.Send:
+		n.sendIKE(action)
+	case ike.InstallChild:
+		if err := n.install(&action.SA); err != nil {
+			n.event(EventInstallFailed, fromInside).Problem = err.Error()
+			n.tellIKE(ike.Lifetime{SPI: action.SA.SPIIn, Hard: true})
+			return
+		}
+		n.release(action.SA.Connection, action.SA.Child)
+	case ike.DeleteChild:
+		n.uninstall(action)
+	case ike.MoveChild:
+		n.move(action)
+	case ike.Record:
+		n.record(action)
+	}
+}
+
+// record passes a record on and ends the wait of packets whose negotiation it
+// says has failed.
+func (n *Node) record(r ike.Record) {
+	e := n.event(EventKind(r.Kind), fromInside)
+	e.IKE = &r
+	e.Child = r.Child
+	switch r.Kind {
+	case ike.RecordIKEFailed:
+		if r.Initiator {
+			n.failHeld(r.Connection, "")
+		}
+	case ike.RecordChildFailed:
+		n.failHeld(r.Connection, r.Field("child"))
+	}
+}
+
+// sendIKE sends an IKE message or a NAT keepalive. IKE passes the policy by. Its
+// datagrams may be fragmented on the way: an IKE_AUTH request has no smaller
+// form before RFC 7383.
+func (n *Node) sendIKE(s ike.Send) {
+	src, dst := s.Local.Addr(), s.Remote.Addr()
+	marker := 0
+	if s.NonESPMarker {
+		marker = markerBytes
+	}
+	ip := ipHeaderBytes(dst)
+	key := PacketKey{Src: src, Dst: dst, Protocol: protocolUDP, SrcPort: s.Local.Port(), DstPort: s.Remote.Port(), PortsKnown: true,
+		Bytes: ip + header.UDPMinimumSize + marker + len(s.Payload)}
+	switch {
+	case !src.IsValid() || src.Is4() != dst.Is4() || !n.routes.isLocal(src):
+		n.dropKey(key, DropNoSource, fromInside)
+		return
+	case key.Bytes > 0xffff:
+		n.dropKey(key, DropTooBig, fromInside)
+		return
+	}
+	b := make([]byte, key.Bytes)
+	copy(b[ip+header.UDPMinimumSize+marker:], s.Payload)
+	writeIP(b, ipFields{src: src, dst: dst, protocol: protocolUDP, hopLimit: hopLimitDefault, id: n.nextID(dst)})
+	writeUDP(b[ip:], s.Local, s.Remote)
+	var p packet
+	if reason := parse(b, &p); reason != "" {
+		n.drop(&p, reason)
+		return
+	}
+	p.origin = OriginIKE
+	n.sendOuter(&p, s.Exchange)
+}
+
+// sendOuter routes an IKE or ESP packet, which the policy does not look at.
+func (n *Node) sendOuter(p *packet, exchange *ike.Exchange) {
+	if n.routes.isLocal(p.key.Dst) {
+		n.inputLocal(p)
+		return
+	}
+	iface, next, ok := n.routes.lookup(p.key.Dst)
+	switch {
+	case !ok:
+		n.drop(p, DropNoRoute)
+	case p.dontFragment && len(p.bytes) > n.interfaces[iface].mtu:
+		n.drop(p, DropTooBig)
+	default:
+		n.transmit(p, iface, next, exchange)
+	}
+}
+
+// inputIKEPort handles a datagram for an IKE port.
+func (n *Node) inputIKEPort(p *packet) {
+	u, reason := checkUDP(p)
+	switch {
+	case reason != "":
+		n.drop(p, reason)
+	case u.DestinationPort() == portIKE:
+		n.inputIKE(p, u, u.Payload())
+	default:
+		n.inputNATT(p, u)
+	}
+}
+
+// inputNATT tells apart what shares port 4500: keepalives, IKE behind its
+// marker, and ESP (RFC 3948 §2).
+func (n *Node) inputNATT(p *packet, u header.UDP) {
+	payload := u.Payload()
+	switch {
+	case esp.IsKeepalive(payload):
+		// A keepalive has done its work on the way.
+	case esp.IsNonESP(payload):
+		n.inputIKE(p, u, payload[markerBytes:])
+	default:
+		n.unprotect(p, payload, true)
+	}
+}
+
+// inputIKE hands an IKE message to the machine.
+func (n *Node) inputIKE(p *packet, u header.UDP, message []byte) {
+	n.tellIKE(ike.Datagram{
+		Local:   netip.AddrPortFrom(p.key.Dst, u.DestinationPort()),
+		Remote:  netip.AddrPortFrom(p.key.Src, u.SourcePort()),
+		Payload: message,
+	})
+}
+
+// outOfSequence tells the machine, once, that an association is used up.
+func (n *Node) outOfSequence(a *association, err error) {
+	if errors.Is(err, esp.ErrSequenceExhausted) && !a.exhausted {
+		a.exhausted = true
+		n.tellIKE(ike.Lifetime{SPI: a.spiIn, Hard: true})
+	}
+}

@@ -1,0 +1,180 @@
+package node
+
+import (
+	"net/netip"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+)
+
+// receive takes a packet from an interface.
+func (n *Node) receive(in PacketIn) {
+	if !n.hasInterface(in.Interface) {
+		return
+	}
+	var p packet
+	reason := parse(in.Bytes, &p)
+	p.arrived = in.Interface
+	switch {
+	case !n.interfaces[in.Interface].up:
+		reason = DropInterfaceDown
+	case reason == "" && (martian(p.key.Src, p.key.Dst) || n.routes.isLocal(p.key.Src) || n.routes.isBroadcast(p.key.Src)):
+		reason = DropMartian
+	}
+	if reason != "" {
+		n.drop(&p, reason)
+		return
+	}
+	n.dispatch(&p)
+}
+
+// dispatch takes a packet, from a link or out of a tunnel, up into this host or
+// on its way.
+func (n *Node) dispatch(p *packet) {
+	switch {
+	case n.routes.isLocal(p.key.Dst):
+		n.inputLocal(p)
+	case p.key.Dst.IsMulticast() || n.routes.isBroadcast(p.key.Dst):
+		n.drop(p, DropMulticast)
+	case !n.forward:
+		n.drop(p, DropNotForUs)
+	case !n.admitted(p):
+		n.drop(p, DropClearInbound)
+	case p.hopLimit <= 1:
+		n.drop(p, DropTTL)
+		n.sendError(p, errorTimeExceeded, 0)
+	default:
+		p.decrementHopLimit()
+		p.origin = OriginForwarded
+		n.output(p)
+	}
+}
+
+// inputLocal handles a packet for one of this host's addresses. IKE and ESP for
+// this host pass the security policy by (RFC 4301 §5.2, RFC 7296 §2.9).
+func (n *Node) inputLocal(p *packet) {
+	if p.fragment && !n.reassemble(p) {
+		return
+	}
+	if n.machine != nil {
+		switch p.key.Protocol {
+		case protocolESP:
+			n.unprotect(p, p.payload(), false)
+			return
+		case protocolUDP:
+			if _, ok := n.ikePorts[p.key.DstPort]; ok && p.key.PortsKnown {
+				n.inputIKEPort(p)
+				return
+			}
+		}
+	}
+	if !n.admitted(p) && !n.aboutOuter(p) {
+		n.drop(p, DropClearInbound)
+		return
+	}
+	switch {
+	case p.key.Protocol == protocolUDP:
+		n.inputUDP(p)
+	case p.key.Protocol == protocolICMP && !p.v6:
+		n.inputICMP4(p)
+	case p.key.Protocol == protocolICMPv6 && p.v6:
+		n.inputICMP6(p)
+	case p.key.Protocol == protocolNone && p.v6:
+		// Nothing follows, and nothing is to be done (RFC 8200 §4.7).
+	default:
+		n.drop(p, DropProtocol)
+		n.sendError(p, errorProtocolUnreachable, 0)
+	}
+}
+
+// aboutOuter is true for an ICMP error about IKE or ESP of this host. Routers on
+// the way send them in clear whatever the policy says, and path MTU discovery
+// needs them (RFC 4301 §6.1.1, §8.2).
+func (n *Node) aboutOuter(p *packet) bool {
+	if !isICMPError(p) || len(p.payload()) < header.ICMPv4MinimumSize {
+		return false
+	}
+	quoted, _, ok := parseQuote(p.payload()[header.ICMPv4MinimumSize:])
+	return ok && n.routes.isLocal(quoted.Src) && n.isOuter(quoted)
+}
+
+// isOuter says whether a packet of this host is one that the policy does not
+// touch: IKE, or ESP with or without UDP.
+func (n *Node) isOuter(k PacketKey) bool {
+	if n.machine == nil {
+		return false
+	}
+	if k.Protocol == protocolESP {
+		return true
+	}
+	_, ok := n.ikePorts[k.SrcPort]
+	return ok && k.Protocol == protocolUDP && k.PortsKnown
+}
+
+// fromInside takes a whole packet that a process of this host wants sent.
+func (n *Node) fromInside(b []byte) {
+	var p packet
+	if reason := parse(b, &p); reason != "" {
+		n.drop(&p, reason)
+		return
+	}
+	if p.key.Src.IsUnspecified() {
+		src, ok := n.sourceFor(p.key)
+		if !ok {
+			n.drop(&p, DropNoSource)
+			return
+		}
+		p.setSource(src)
+	}
+	if !n.routes.isLocal(p.key.Src) {
+		n.drop(&p, DropMartian)
+		return
+	}
+	if p.key.Protocol == protocolUDP && p.key.PortsKnown {
+		n.ports[p.key.SrcPort] = struct{}{}
+	}
+	p.origin = OriginLocal
+	n.output(&p)
+}
+
+// setSource fills in a source address that was unspecified, and the checksums
+// over it.
+func (p *packet) setSource(src netip.Addr) {
+	old := tcpipAddress(p.key.Src)
+	p.key.Src = src
+	if p.v6 {
+		header.IPv6(p.bytes).SetSourceAddress(tcpipAddress(src))
+	} else {
+		h := header.IPv4(p.bytes)
+		h.SetSourceAddress(tcpipAddress(src))
+		p.refreshChecksum(h)
+	}
+	if p.laterFragment() {
+		return
+	}
+	b := p.payload()
+	switch {
+	case p.key.Protocol == protocolUDP && p.key.PortsKnown && header.UDP(b).Checksum() != 0:
+		header.UDP(b).UpdateChecksumPseudoHeaderAddress(old, tcpipAddress(src), true)
+	case p.key.Protocol == protocolTCP && len(b) >= header.TCPMinimumSize:
+		header.TCP(b).UpdateChecksumPseudoHeaderAddress(old, tcpipAddress(src), true)
+	case p.key.Protocol == protocolICMPv6 && p.key.PortsKnown:
+		header.ICMPv6(b).UpdateChecksumPseudoHeaderAddress(old, tcpipAddress(src))
+	}
+}
+
+// neighborFailed tells the source of a packet that the last hop has no one to
+// give it to.
+func (n *Node) neighborFailed(in NeighborFailed) {
+	var p packet
+	if !n.hasInterface(in.Interface) || parse(in.Bytes, &p) != "" {
+		return
+	}
+	if n.routes.isLocal(p.key.Src) {
+		p.origin = OriginLocal
+	} else if iface, _, ok := n.routes.lookup(p.key.Src); ok {
+		// The packet came by where its source lives.
+		p.arrived = iface
+	}
+	n.drop(&p, DropHostUnreachable)
+	n.sendError(&p, errorHostUnreachable, 0)
+}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"net/netip"
+
+	"github.com/ikelab/ikelab/ike"
+)
+
+// outputBytes sends a packet that was built here and cannot be wrong.
+func (n *Node) outputBytes(b []byte, origin Origin) {
+	var p packet
+	if reason := parse(b, &p); reason != "" {
+		n.drop(&p, reason)
+		return
+	}
+	p.origin = origin
+	n.output(&p)
+}
+
+// output takes a packet that leaves this host or passes through it: first the
+// security policy, then the routes (RFC 4301 §5.1).
+func (n *Node) output(p *packet) {
+	if n.routes.isLocal(p.key.Dst) {
+		// A packet to oneself meets no network and no policy.
+		if p.origin != OriginForwarded && p.key.Src.IsValid() {
+			n.inputLocal(p)
+		}
+		return
+	}
+	if p.origin == OriginLocal && (p.key.Dst.IsMulticast() || n.routes.isBroadcast(p.key.Dst)) {
+		n.drop(p, DropMulticast)
+		return
+	}
+	v := n.decideOut(p)
+	switch {
+	case v.association != nil:
+		n.protect(p, v.association)
+	case v.policy != nil:
+		n.hold(p, v.policy)
+	case v.unmatched:
+		n.drop(p, DropFragmentUnmatched)
+	case p.mustProtect:
+		n.drop(p, DropICMPUnprotected)
+	default:
+		n.route(p)
+	}
+}
+
+// route sends a packet that needs no protection.
+func (n *Node) route(p *packet) {
+	iface, next, ok := n.routes.lookup(p.key.Dst)
+	if !ok {
+		n.drop(p, DropNoRoute)
+		n.sendError(p, errorNetUnreachable, 0)
+		return
+	}
+	if mtu := n.interfaces[iface].mtu; len(p.bytes) > mtu && p.dontFragment {
+		n.drop(p, DropTooBig)
+		n.sendError(p, errorTooBig, mtu)
+		return
+	}
+	n.transmit(p, iface, next, nil)
+}
+
+// transmit puts a packet on a link, in pieces when the link is too narrow for
+// it; the caller has seen to it that it may be cut.
+func (n *Node) transmit(p *packet, iface int, next netip.Addr, exchange *ike.Exchange) {
+	n.watchClear(p, iface)
+	mtu := n.interfaces[iface].mtu
+	if len(p.bytes) <= mtu {
+		n.packet(PacketOut{Interface: iface, NextHop: next, Bytes: p.bytes, Origin: p.origin, Exchange: exchange})
+		return
+	}
+	fragment4(p, mtu, func(b []byte) {
+		n.packet(PacketOut{Interface: iface, NextHop: next, Bytes: b, Origin: p.origin, Exchange: exchange})
+	})
+}
+
+// watchClear reports a packet that leaves in clear although a configured policy
+// protects its traffic. It repeats none of the decisions before it, so that a
+// mistake in them shows.
+func (n *Node) watchClear(p *packet, iface int) {
+	if len(n.policies) == 0 || p.origin == OriginESP || p.origin == OriginIKE {
+		return
+	}
+	for _, c := range n.policies {
+		if c.protects(p.key) {
+			n.event(EventClearOut, iface).Drop.Packet = p.key
+			return
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package node
+
+import (
+	"net/netip"
+
+	"github.com/ikelab/ikelab/esp"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+)
+
+// espHeaderBytes is SPI and sequence number (RFC 4303 §2).
+const espHeaderBytes = 8
+
+// outerBytes is what an association puts in front of ESP.
+func (a *association) outerBytes() int {
+	outer := ipHeaderBytes(a.remote.Addr())
+	if a.encap {
+		outer += header.UDPMinimumSize
+	}
+	return outer
+}
+
+// innerMTU is the longest inner packet whose outer packet has at most mtu bytes.
+func (a *association) innerMTU(mtu int) int {
+	// Padding makes the overhead jump by less than a block, so few steps do.
+	inner := mtu - a.outerBytes()
+	for inner > 0 && a.outerBytes()+inner+a.out.Overhead(inner) > mtu {
+		inner--
+	}
+	return max(inner, 0)
+}
+
+// protect seals a packet into a tunnel and sends it. What is too long for the
+// outer path is refused when it must stay whole (RFC 4301 §8.2.1); else the
+// outer packet is cut, or before an IPv6 path, whose routers and this node do
+// not cut, the inner one.
+func (n *Node) protect(p *packet, a *association) {
+	iface, next, ok := n.routes.lookup(a.remote.Addr())
+	if !ok {
+		n.drop(p, DropNoRoute)
+		n.sendError(p, errorNetUnreachable, 0)
+		return
+	}
+	mtu := n.interfaces[iface].mtu
+	if a.pathMTU > 0 {
+		mtu = min(mtu, a.pathMTU)
+	}
+	dontFragment := p.dontFragment
+	if size := a.outerBytes() + len(p.bytes) + a.out.Overhead(len(p.bytes)); size > mtu {
+		inner := a.innerMTU(mtu)
+		switch {
+		case p.v6 && len(p.bytes) <= header.IPv6MinimumMTU && a.remote.Addr().Is4():
+			// No IPv6 source can send less, so the outer packet is cut
+			// (RFC 2473 §7.1).
+			dontFragment = false
+		case p.dontFragment:
+			n.drop(p, DropTooBig)
+			if p.v6 {
+				inner = max(inner, header.IPv6MinimumMTU)
+			}
+			n.sendError(p, errorTooBig, inner)
+			return
+		case a.remote.Addr().Is6():
+			n.protectPieces(p, a, inner)
+			return
+		}
+	}
+	n.seal(p, a, dontFragment, iface, next)
+}
+
+// protectPieces cuts an inner IPv4 packet and protects each piece.
+func (n *Node) protectPieces(p *packet, a *association, mtu int) {
+	if mtu < header.IPv4MinimumMTU {
+		n.drop(p, DropTooBig)
+		return
+	}
+	fragment4(p, mtu, func(b []byte) {
+		var q packet
+		if reason := parse(b, &q); reason != "" {
+			n.drop(&q, reason)
+			return
+		}
+		q.origin, q.arrived, q.via = p.origin, p.arrived, p.via
+		n.protect(&q, a)
+	})
+}
+
+// seal builds the outer packet. Its header is made as RFC 4301 §5.1.2 has it:
+// DSCP and ECN are the inner packet's (RFC 6040, normal mode), so is DF; an
+// inner IPv6 packet, which no router cuts, gets DF. The hop limit starts anew.
+func (n *Node) seal(p *packet, a *association, dontFragment bool, iface int, next netip.Addr) {
+	sequence, err := a.out.Reserve(1)
+	if err != nil {
+		n.drop(p, DropESPSequence)
+		n.outOfSequence(a, err)
+		return
+	}
+	nextHeader := esp.NextHeaderIPv4
+	if p.v6 {
+		nextHeader = esp.NextHeaderIPv6
+	}
+	outer := a.outerBytes()
+	b := make([]byte, outer, outer+len(p.bytes)+a.out.Overhead(len(p.bytes)))
+	b, err = a.out.Seal(b, sequence, p.bytes, nextHeader)
+	if err != nil {
+		n.drop(p, DropESPSequence)
+		return
+	}
+	protocol := uint8(protocolESP)
+	if a.encap {
+		protocol = protocolUDP
+		n.encapsulate(b[ipHeaderBytes(a.remote.Addr()):], a)
+	}
+	f := ipFields{src: a.local.Addr(), dst: a.remote.Addr(), protocol: protocol,
+		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, dontFragment: dontFragment}
+	if !dontFragment {
+		// The sequence number tells packets apart as well as a counter would.
+		f.id = uint16(sequence)
+	}
+	writeIP(b, f)
+
+	q := packet{bytes: b, v6: f.dst.Is6(), transport: ipHeaderBytes(f.dst), arrived: fromInside, origin: OriginESP, dontFragment: dontFragment,
+		key: PacketKey{Src: f.src, Dst: f.dst, Protocol: protocol, Bytes: len(b)}}
+	if a.encap {
+		q.key.SrcPort, q.key.DstPort, q.key.PortsKnown = a.local.Port(), a.remote.Port(), true
+	}
+	a.counters.PacketsOut++
+	a.counters.BytesOut += uint64(len(p.bytes))
+	e := n.event(EventESPOut, iface)
+	e.ESP = a.describe(a.spiOut, sequence, b[outer:], q.key, p.key)
+	n.transmit(&q, iface, next, nil)
+}
+
+// encapsulate writes the UDP header in front of an ESP packet. IPv4's checksum
+// is zero, as RFC 3948 §2.1 advises; IPv6 knows none without.
+func (n *Node) encapsulate(b []byte, a *association) {
+	if a.remote.Addr().Is6() {
+		writeUDP(b, a.local, a.remote)
+		return
+	}
+	header.UDP(b).Encode(&header.UDPFields{SrcPort: a.local.Port(), DstPort: a.remote.Port(), Length: uint16(len(b))})
+}
+
+// describe fills an event's part about an ESP packet of this association.
+func (a *association) describe(spi uint32, sequence uint64, packet []byte, outer, inner PacketKey) ESP {
+	e := ESP{Connection: a.connection, Child: a.child, Ordinal: a.ordinal, SPI: spi, Sequence: sequence, Outer: outer, Inner: inner}
+	if len(packet) >= espHeaderBytes {
+		e.IVBytes = uint8(copy(e.IV[:a.ivBytes], packet[espHeaderBytes:]))
+	}
+	return e
+}
+
+// pathMTUMin bounds what an ICMP message, which anyone can forge, may claim: the
+// least that hosts must take (RFC 1122 §3.3.2, RFC 8200 §5).
+const (
+	pathMTU4Min = 576
+	pathMTU6Min = header.IPv6MinimumMTU
+)
+
+// inputOuterError learns from an ICMP error about a packet that an association
+// sent. Only packet-too-big says anything that IKE does not find out more
+// reliably; the path MTU that it reports holds until the association goes or
+// moves. Further packets that are too long then tell their own senders.
+func (n *Node) inputOuterError(quoted PacketKey, transport []byte, mtu int) {
+	if mtu == 0 {
+		return
+	}
+	least := pathMTU4Min
+	if quoted.Dst.Is6() {
+		least = pathMTU6Min
+	}
+	if quoted.Protocol == protocolUDP {
+		transport = transport[min(len(transport), header.UDPMinimumSize):]
+	}
+	spi, seen := esp.SPI(transport)
+	for _, a := range n.associations.all {
+		if a.out == nil || a.local.Addr() != quoted.Src || a.remote.Addr() != quoted.Dst {
+			continue
+		}
+		// A short quote does not reach the SPI; the addresses must do then.
+		if !seen || spi == a.spiOut {
+			a.pathMTU = max(mtu, least)
+		}
+	}
+}

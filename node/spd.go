@@ -1,0 +1,193 @@
+package node
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/wire"
+)
+
+// policy is a configured child: its traffic is protected or goes nowhere
+// (RFC 4301 §4.4.1, PROTECT).
+type policy struct {
+	connection, child string
+	// trap makes a packet without association start the negotiation.
+	trap bool
+	// match is the policy as the SPD knows it; wide is the same without ports,
+	// for fragments that do not show them. Without selectors for both ends,
+	// because "dynamic" knows no address yet, it matches nothing.
+	match, wide esp.Policy
+	// localTS and remoteTS are the configuration; empty is dynamic.
+	localTS, remoteTS       []wire.Selector
+	localAddrs, remoteAddrs []netip.Addr
+
+	// acquiring is true from an acquire until its outcome.
+	acquiring bool
+	// held are the packets that wait for the outcome, oldest first.
+	held []heldPacket
+}
+
+// decisionKey is a question to the SPD.
+type decisionKey struct {
+	direction esp.Direction
+	flow      esp.Flow
+}
+
+// decisionsMax bounds the remembered answers.
+const decisionsMax = 8192
+
+// flow is the key as the SPD sees it.
+func (k PacketKey) flow() esp.Flow {
+	return esp.Flow{Source: k.Src, Destination: k.Dst, Protocol: k.Protocol,
+		SourcePort: k.SrcPort, DestinationPort: k.DstPort, NoPorts: !k.PortsKnown}
+}
+
+// protects says whether outbound packets like k are the policy's, in doubt yes.
+func (c *policy) protects(k PacketKey) bool {
+	f := k.flow()
+	return c.match.Matches(esp.DirectionOut, f) || (f.NoPorts && c.wide.Matches(esp.DirectionOut, f))
+}
+
+// newPolicies makes the policies of a configuration, in its order.
+func newPolicies(cfg *ike.Config) []*policy {
+	var all []*policy
+	for _, conn := range cfg.Connections {
+		for _, child := range conn.Children {
+			all = append(all, &policy{
+				connection: conn.Name, child: child.Name, trap: child.StartAction == ike.StartTrap,
+				localTS: child.LocalTS, remoteTS: child.RemoteTS,
+				localAddrs: conn.LocalAddrs, remoteAddrs: conn.RemoteAddrs,
+			})
+		}
+	}
+	return all
+}
+
+// refreshPolicies puts the policies into the SPD, behind the associations, with
+// the addresses that "dynamic" now stands for.
+func (n *Node) refreshPolicies() {
+	own := n.addresses()
+	for i, c := range n.policies {
+		name := fmt.Sprintf("child %s %s", c.connection, c.child)
+		n.spd.Remove(name)
+		localAddrs := c.localAddrs
+		if len(localAddrs) == 0 {
+			localAddrs = own
+		}
+		c.match = esp.Policy{Name: name, Action: esp.ActionProtect, Ref: -1 - i,
+			Local: selectors(c.localTS, localAddrs), Remote: selectors(c.remoteTS, c.remoteAddrs)}
+		c.wide = c.match
+		c.wide.Local, c.wide.Remote = anyPorts(c.match.Local), anyPorts(c.match.Remote)
+		if len(c.match.Local) > 0 && len(c.match.Remote) > 0 {
+			// newPolicies' selectors have been checked by ike.New, and names
+			// are unique there too.
+			_ = n.spd.Append(c.match)
+		}
+	}
+	n.forgetDecisions()
+}
+
+// selectors turns IKE's traffic selectors into the SPD's; none are the
+// addresses.
+func selectors(ts []wire.Selector, dynamic []netip.Addr) []esp.Selector {
+	var all []esp.Selector
+	for _, s := range ts {
+		if s.Type == wire.TSIPv4AddrRange || s.Type == wire.TSIPv6AddrRange {
+			all = append(all, esp.Selector{Start: s.Start, End: s.End, Protocol: s.IPProtocol, StartPort: s.StartPort, EndPort: s.EndPort})
+		}
+	}
+	if len(ts) > 0 {
+		return all
+	}
+	for _, a := range dynamic {
+		all = append(all, esp.SelectorFromPrefix(netip.PrefixFrom(a, a.BitLen())))
+	}
+	return all
+}
+
+// anyPorts widens selectors to all ports.
+func anyPorts(narrow []esp.Selector) []esp.Selector {
+	wide := slices.Clone(narrow)
+	for i := range wide {
+		wide[i].StartPort, wide[i].EndPort = 0, 0xffff
+	}
+	return wide
+}
+
+// lookup asks the SPD, remembering the answer; nil is no policy.
+func (n *Node) lookup(direction esp.Direction, k PacketKey) *esp.Policy {
+	if n.spd.Len() == 0 {
+		return nil
+	}
+	key := decisionKey{direction: direction, flow: k.flow()}
+	if found, known := n.decisions[key]; known {
+		return found
+	}
+	if len(n.decisions) == decisionsMax {
+		clear(n.decisions)
+	}
+	found, _ := n.spd.Lookup(direction, key.flow)
+	n.decisions[key] = found
+	return found
+}
+
+// forgetDecisions must follow every change of the SPD.
+func (n *Node) forgetDecisions() { clear(n.decisions) }
+
+// verdict is what the policy wants done with an outbound packet.
+type verdict struct {
+	// association seals the packet; nil with a policy means that there is none.
+	association *association
+	// policy is the configured child that protects the traffic.
+	policy *policy
+	// unmatched is a later fragment that may belong to a policy by ports.
+	unmatched bool
+}
+
+// decideOut looks an outbound packet up: the newest association that fits, else
+// the first policy. The zero verdict lets it pass in clear.
+func (n *Node) decideOut(p *packet) verdict {
+	found := n.lookup(esp.DirectionOut, p.key)
+	switch {
+	case found == nil:
+		return verdict{unmatched: p.laterFragment() && n.mayMatch(esp.DirectionOut, p.key)}
+	case found.Ref < 0:
+		return verdict{policy: n.policies[-1-found.Ref]}
+	}
+	return verdict{association: n.associations.byOrdinal[found.Ref]}
+}
+
+// admitted says whether a packet may pass towards the inside: one that came in
+// clear may not belong to protected traffic (RFC 4301 §5.2).
+func (n *Node) admitted(p *packet) bool {
+	if p.via != nil || p.arrived == fromInside || n.spd.Len() == 0 {
+		return true
+	}
+	return n.lookup(esp.DirectionIn, p.key) == nil && !(p.laterFragment() && n.mayMatch(esp.DirectionIn, p.key))
+}
+
+// mayMatch says whether a later fragment may belong to a configured policy that
+// selects by ports (RFC 4301 §7).
+func (n *Node) mayMatch(direction esp.Direction, k PacketKey) bool {
+	return slices.ContainsFunc(n.policies, func(c *policy) bool { return c.wide.Matches(direction, k.flow()) })
+}
+
+// protectedSource finds a source address for the packet k, whose source is open,
+// under which a policy protects it.
+func (n *Node) protectedSource(k PacketKey) (netip.Addr, bool) {
+	if n.spd.Len() == 0 {
+		return netip.Addr{}, false
+	}
+	for i := range n.interfaces {
+		for _, own := range n.interfaces[i].addresses {
+			k.Src = own.Addr()
+			if n.interfaces[i].up && k.Src.Is4() == k.Dst.Is4() && n.lookup(esp.DirectionOut, k) != nil {
+				return k.Src, true
+			}
+		}
+	}
+	return netip.Addr{}, false
+}
