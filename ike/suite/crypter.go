@@ -108,8 +108,8 @@ func EncrKeyBytes(t Transform) (int, error) {
 }
 
 // IntegKeyBytes is how much key material an integrity transform takes in
-// octets: the size of its hash (RFC 2404, RFC 4868 §2.1.1); 0 for NONE. It
-// fails for one that is not implemented.
+// octets: the size of its hash (RFC 2404, RFC 4868 §2.1.1). It fails for one
+// that is not implemented.
 func IntegKeyBytes(t Transform) (int, error) {
 	if t.Type == TransformINTEG {
 		switch t.ID {

@@ -110,9 +110,10 @@ type ecpPrivate struct {
 	key *ecdh.PrivateKey
 }
 
-// ecpTriesMax bounds rejection sampling. A draw is refused with probability
-// below 1/2 (P-521; below 2⁻³² for P-256), so a sound reader never gets there.
-const ecpTriesMax = 128
+// ecpTriesMax bounds rejection sampling. With the top bits masked a draw is
+// refused with a probability of 2⁻³² on P-256 and far less on the others, so a
+// sound reader never gets there.
+const ecpTriesMax = 8
 
 // sec1Uncompressed begins an uncompressed point in SEC 1 §2.3.3.
 const sec1Uncompressed = 4

@@ -45,7 +45,9 @@ var keywords = []struct {
 
 	// Aliases.
 	{"aes", Transform{TransformENCR, EncrAESCBC, 128}},
-	{"aesctr", Transform{TransformENCR, EncrAESCTR, 128}},
+	{"aes128gcm", Transform{TransformENCR, EncrAESGCM16, 128}},
+	{"aes192gcm", Transform{TransformENCR, EncrAESGCM16, 192}},
+	{"aes256gcm", Transform{TransformENCR, EncrAESGCM16, 256}},
 	{"aes128gcm128", Transform{TransformENCR, EncrAESGCM16, 128}},
 	{"aes192gcm128", Transform{TransformENCR, EncrAESGCM16, 192}},
 	{"aes256gcm128", Transform{TransformENCR, EncrAESGCM16, 256}},

@@ -3,15 +3,15 @@ package suite
 import "strings"
 
 // laterKeywords are strongSwan's keywords for algorithms that ikelab does not
-// have yet, by the type of transform they stand for. Those that are only prefixes, such as
-// "ke1_", are in laterPrefixes.
+// have yet, by the type of transform they stand for.
 var laterKeywords = []struct {
 	t     TransformType
 	names string
 }{
-	{TransformENCR, "null 3des des des_iv64 des_iv32 idea rc5 cast128 blowfish blowfish128 blowfish192 blowfish256 " +
-		"aes128ccm8 aes192ccm8 aes256ccm8 aes128ccm12 aes192ccm12 aes256ccm12 aes128ccm16 aes192ccm16 aes256ccm16 " +
-		"aes128ccm64 aes192ccm64 aes256ccm64 aes128ccm96 aes192ccm96 aes256ccm96 aes128ccm128 aes192ccm128 aes256ccm128 " +
+	{TransformENCR, "null des 3des cast128 blowfish blowfish128 blowfish192 blowfish256 " +
+		"aes128ccm aes192ccm aes256ccm aes128ccm8 aes192ccm8 aes256ccm8 aes128ccm12 aes192ccm12 aes256ccm12 " +
+		"aes128ccm16 aes192ccm16 aes256ccm16 aes128ccm64 aes192ccm64 aes256ccm64 " +
+		"aes128ccm96 aes192ccm96 aes256ccm96 aes128ccm128 aes192ccm128 aes256ccm128 " +
 		"aes128gmac aes192gmac aes256gmac chacha20poly1305compat " +
 		"camellia camellia128 camellia192 camellia256 camellia128ctr camellia192ctr camellia256ctr " +
 		"camellia128ccm8 camellia192ccm8 camellia256ccm8 camellia128ccm12 camellia192ccm12 camellia256ccm12 " +
@@ -20,9 +20,11 @@ var laterKeywords = []struct {
 		"serpent serpent128 serpent192 serpent256 twofish twofish128 twofish192 twofish256"},
 	{TransformINTEG, "md5 md5_128 sha1_160 sha256_96 sha2_256_96 aesxcbc camelliaxcbc aescmac"},
 	{TransformPRF, "prfmd5 prfaesxcbc prfcamelliaxcbc prfaescmac"},
-	{TransformKE, "modp768 modp1024 modp1536 modp1024s160 modp2048s224 modp2048s256 modpnone none " +
-		"ecp192 ecp224 ecp224bp ecp256bp ecp384bp ecp512bp curve448 x448 " +
-		"mlkem512 mlkem768 mlkem1024 ntru112 ntru128 ntru192 ntru256 newhope128 frodoa1"},
+	{TransformKE, "none modpnone modpnull modp768 modp1024 modp1536 modp1024s160 modp2048s224 modp2048s256 " +
+		"ecp192 ecp224 ecp224bp ecp256bp ecp384bp ecp512bp curve448 x448 mlkem512 mlkem768 mlkem1024 " +
+		"ntru112 ntru128 ntru192 ntru256 newhope128 kyber1 kyber3 kyber5 ntrup1 ntrup3 ntrup5 ntrur3 " +
+		"saber1 saber3 saber5 bike1 bike3 bike5 frodoa1 frodoa3 frodoa5 frodos1 frodos3 frodos5 hqc1 hqc3 hqc5 " +
+		"sike1 sike2 sike3 sike5"},
 }
 
 // laterKE begins the keywords of additional key exchanges, ke1_ to ke7_
@@ -66,13 +68,22 @@ const (
 	wordBytesMax = 32
 )
 
-// nearest is the keyword that takes the fewest edits to come from word, or
-// empty when none is near. Among equals the first of keywords wins.
+// nearest is the keyword that a person most likely meant: one that the word
+// begins and a number completes ("modp", "ecp", "aes25"), else the one that
+// takes the fewest edits, or empty when none is near. Among equals the first of
+// keywords wins.
 func nearest(word string) string {
 	if len(word) > wordBytesMax {
 		return ""
 	}
 	word = strings.ToLower(word)
+	if len(word) >= 3 {
+		for _, k := range keywords {
+			if rest, ok := strings.CutPrefix(k.name, word); ok && strings.Trim(rest, "0123456789") == "" {
+				return k.name
+			}
+		}
+	}
 	best, at := min(editsMax, len(word)/2)+1, ""
 	for _, k := range keywords {
 		if d := edits(word, k.name); d < best {

@@ -242,6 +242,9 @@ func (b *builder) unknown(word string, offset int) error {
 	case word == keywordDefault:
 		e.Problem = `"default" stands for whole proposals`
 		e.Remedy = "make it an entry of its own"
+	case strings.ContainsAny(word, ", \t"):
+		e.Problem = fmt.Sprintf("%q is not one keyword", word)
+		e.Remedy = "make each proposal an entry of its own, without spaces"
 	case later(word):
 		e.KnownLater = true
 		e.Problem = fmt.Sprintf("%q is known but not available yet", word)

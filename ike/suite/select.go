@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// offerable are the types that a proposal may lack or carry as NONE (transform
+// optional are the types that a proposal may lack or carry as NONE (transform
 // ID 0), which mean the same (RFC 7296 §3.3.3).
 func optional(t TransformType) bool { return t == TransformINTEG || t == TransformKE }
 
