@@ -36,9 +36,8 @@
 //
 // A packet longer than its link, or than its tunnel over that link, is reported
 // to its source when it may not be cut; for a tunnel with the MTU that is left
-// inside. Otherwise an IPv4 packet is cut, behind the tunnel when the outer packet
-// is IPv4, in front of it when that is IPv6, which is never cut here. Fragments
-// for this host are put together, also those of ESP.
+// inside. Otherwise it is cut, protected traffic behind the tunnel. Fragments for
+// this host are put together, also those of ESP.
 //
 // # What must stay true
 //

@@ -208,6 +208,9 @@ const (
 	EventClearOut EventKind = "clear-out"
 	// EventICMPError: the node reported an error; ICMP says which.
 	EventICMPError EventKind = "icmp-error"
+	// EventICMPSuppressed: the node would have reported an error about
+	// Drop.Packet, but has reported too many.
+	EventICMPSuppressed EventKind = "icmp-suppressed"
 	// EventInterfaceUp and EventInterfaceDown: an interface changed state.
 	EventInterfaceUp   EventKind = "interface-up"
 	EventInterfaceDown EventKind = "interface-down"
@@ -225,8 +228,8 @@ type Event struct {
 	Kind EventKind
 	// Interface is the interface concerned, -1 when there is none.
 	Interface int
-	// Drop is set for packet-dropped, policy-drop, trap-acquire (without
-	// reason) and clear-out (without reason).
+	// Drop is set for packet-dropped, policy-drop and icmp-suppressed, and
+	// without a reason for trap-acquire and clear-out.
 	Drop Drop
 	// ESP is set for esp-in and esp-out, and for drops of an ESP packet whose
 	// security association was found.
@@ -304,7 +307,7 @@ const (
 	DropProtocol        DropReason = "protocol-unreachable"
 	DropPortClosed      DropReason = "port-unreachable"
 	DropICMPUnhandled   DropReason = "icmp-unhandled"    // a message without meaning here
-	DropICMPRateLimited DropReason = "icmp-rate-limited" // an error about the packet was not sent
+	DropICMPRateLimited DropReason = "icmp-rate-limited" // the reason of EventICMPSuppressed
 	DropCongested       DropReason = "congested"         // marked, and cannot tell (RFC 6040 §4.2)
 
 	DropFragmentUnmatched DropReason = "fragment-unmatched" // a policy selects by ports it does not show

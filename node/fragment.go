@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
@@ -47,6 +48,34 @@ func fragment4(p *packet, mtu int, send func([]byte)) {
 		if at == 0 {
 			head = laterHeader(head)
 		}
+		at += size
+	}
+}
+
+// fragment6 cuts an IPv6 packet of this host into pieces of at most mtu bytes
+// (RFC 8200 §4.5). All behind the fixed header is cut: packets made here have
+// no header that every piece would need.
+func fragment6(p *packet, mtu int, id uint32, send func([]byte)) {
+	const head = header.IPv6MinimumSize + header.IPv6FragmentHeaderSize
+	data := p.bytes[header.IPv6MinimumSize:]
+	for at := 0; at < len(data); {
+		size := min((mtu-head)&^7, len(data)-at)
+		if len(data)-at <= mtu-head {
+			size = len(data) - at
+		}
+		b := make([]byte, head+size)
+		copy(b, p.bytes[:header.IPv6MinimumSize])
+		copy(b[head:], data[at:at+size])
+		h := header.IPv6(b)
+		next := h.NextHeader()
+		h.Encode(&header.IPv6Fields{
+			TrafficClass: p.trafficClass, PayloadLength: uint16(len(b) - header.IPv6MinimumSize), HopLimit: h.HopLimit(),
+			TransportProtocol: tcpip.TransportProtocolNumber(next), SrcAddr: h.SourceAddress(), DstAddr: h.DestinationAddress(),
+			ExtensionHeaders: header.IPv6ExtHdrSerializer{&header.IPv6SerializableFragmentExtHdr{
+				FragmentOffset: uint16(at / 8), M: at+size < len(data), Identification: id,
+			}},
+		})
+		send(b)
 		at += size
 	}
 }
@@ -129,6 +158,7 @@ func (n *Node) reassemble(p *packet) bool {
 	whole := r.join()
 	reason = parse(whole, p)
 	p.arrived, p.via = arrived, via
+	p.dontFragment = false
 	if reason != "" {
 		n.drop(p, reason)
 		return false

@@ -123,7 +123,7 @@ func (n *Node) sendError(p *packet, kind errorKind, mtu int) {
 		return
 	}
 	if !n.icmpErrors.take(n.now) {
-		n.dropKey(p.key, DropICMPRateLimited, p.arrived)
+		n.event(EventICMPSuppressed, p.arrived).Drop = Drop{Reason: DropICMPRateLimited, Packet: p.key}
 		return
 	}
 	b := makeError(p, kind, mtu, src)
@@ -286,15 +286,19 @@ func (n *Node) inputICMP6(p *packet) {
 }
 
 // answer sends the echo request p, its ICMP part already turned into the reply,
-// back to where it came from. DSCP and ECN are kept, as RFC 1122 §3.2.2.6 asks
-// of the options and hosts do with the TOS.
+// back to where it came from. The reply has the request's DSCP and ECN, as hosts
+// do it, and may be cut when the request might.
 func (n *Node) answer(p *packet) {
 	// Extension headers and options of the request are not sent back.
 	ip := ipHeaderBytes(p.key.Src)
 	b := p.bytes[p.transport-ip:]
-	writeIP(b, ipFields{src: p.key.Dst, dst: p.key.Src, protocol: p.key.Protocol,
-		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, dontFragment: p.dontFragment, id: n.nextID(p.key.Src)})
-	n.outputBytes(b, OriginLocal)
+	f := ipFields{src: p.key.Dst, dst: p.key.Src, protocol: p.key.Protocol,
+		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, dontFragment: p.dontFragment}
+	if !p.dontFragment {
+		f.id = uint16(n.nextID(p.key.Src))
+	}
+	writeIP(b, f)
+	n.outputBytes(b, !p.dontFragment)
 }
 
 func (n *Node) deliverEchoReply(p *packet, id, sequence uint16, payload []byte) {

@@ -129,7 +129,7 @@ func (n *Node) sendIKE(s ike.Send) {
 	}
 	b := make([]byte, key.Bytes)
 	copy(b[ip+header.UDPMinimumSize+marker:], s.Payload)
-	writeIP(b, ipFields{src: src, dst: dst, protocol: protocolUDP, hopLimit: hopLimitDefault, id: n.nextID(dst)})
+	writeIP(b, ipFields{src: src, dst: dst, protocol: protocolUDP, hopLimit: hopLimitDefault, id: uint16(n.nextID(dst))})
 	writeUDP(b[ip:], s.Local, s.Remote)
 	var p packet
 	if reason := parse(b, &p); reason != "" {
@@ -137,24 +137,17 @@ func (n *Node) sendIKE(s ike.Send) {
 		return
 	}
 	p.origin = OriginIKE
-	n.sendOuter(&p, s.Exchange)
-}
-
-// sendOuter routes an IKE or ESP packet, which the policy does not look at.
-func (n *Node) sendOuter(p *packet, exchange *ike.Exchange) {
-	if n.routes.isLocal(p.key.Dst) {
-		n.inputLocal(p)
+	p.dontFragment = false
+	if n.routes.isLocal(dst) {
+		n.inputLocal(&p)
 		return
 	}
-	iface, next, ok := n.routes.lookup(p.key.Dst)
-	switch {
-	case !ok:
-		n.drop(p, DropNoRoute)
-	case p.dontFragment && len(p.bytes) > n.interfaces[iface].mtu:
-		n.drop(p, DropTooBig)
-	default:
-		n.transmit(p, iface, next, exchange)
+	iface, next, ok := n.routes.lookup(dst)
+	if !ok {
+		n.drop(&p, DropNoRoute)
+		return
 	}
+	n.transmit(&p, iface, next, s.Exchange)
 }
 
 // inputIKEPort handles a datagram for an IKE port.

@@ -42,6 +42,10 @@ func (n *Node) dispatch(p *packet) {
 	case p.hopLimit <= 1:
 		n.drop(p, DropTTL)
 		n.sendError(p, errorTimeExceeded, 0)
+	case p.key.Src.IsLinkLocalUnicast() || p.key.Dst.IsLinkLocalUnicast():
+		// Such addresses mean something on their link alone (RFC 4291 §2.5.6,
+		// RFC 3927 §7).
+		n.drop(p, DropMartian)
 	default:
 		p.decrementHopLimit()
 		p.origin = OriginForwarded
@@ -170,7 +174,10 @@ func (n *Node) neighborFailed(in NeighborFailed) {
 		return
 	}
 	if n.routes.isLocal(p.key.Src) {
-		p.origin = OriginLocal
+		// IKE finds out about dead peers by itself.
+		if p.origin = OriginLocal; n.isOuter(p.key) {
+			p.origin = OriginESP
+		}
 	} else if iface, _, ok := n.routes.lookup(p.key.Src); ok {
 		// The packet came by where its source lives.
 		p.arrived = iface

@@ -18,7 +18,7 @@ type Node struct {
 	// ports are the open UDP ports.
 	ports map[uint16]struct{}
 	// ids count the packets per destination that may be fragmented.
-	ids          map[netip.Addr]uint16
+	ids          map[netip.Addr]uint32
 	icmpErrors   tokenBucket
 	reassemblies []*reassembly
 
@@ -61,7 +61,7 @@ func New(cfg Config) (*Node, error) {
 		interfaces:   interfaces,
 		routes:       table,
 		ports:        make(map[uint16]struct{}),
-		ids:          make(map[netip.Addr]uint16),
+		ids:          make(map[netip.Addr]uint32),
 		icmpErrors:   tokenBucket{tokens: icmpErrorBurstMax},
 		ikePorts:     make(map[uint16]struct{}),
 		associations: newAssociations(),

@@ -3,17 +3,20 @@ package node
 import (
 	"net/netip"
 
+	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/ike"
 )
 
-// outputBytes sends a packet that was built here and cannot be wrong.
-func (n *Node) outputBytes(b []byte, origin Origin) {
+// outputBytes sends a packet that a process of this host, or the host itself, has
+// built. mayFragment matters to IPv6, whose header does not say.
+func (n *Node) outputBytes(b []byte, mayFragment bool) {
 	var p packet
 	if reason := parse(b, &p); reason != "" {
 		n.drop(&p, reason)
 		return
 	}
-	p.origin = origin
+	p.origin = OriginLocal
+	p.dontFragment = !mayFragment
 	n.output(&p)
 }
 
@@ -66,14 +69,21 @@ func (n *Node) route(p *packet) {
 // it; the caller has seen to it that it may be cut.
 func (n *Node) transmit(p *packet, iface int, next netip.Addr, exchange *ike.Exchange) {
 	n.watchClear(p, iface)
+	out := PacketOut{Interface: iface, NextHop: next, Bytes: p.bytes, Origin: p.origin, Exchange: exchange}
 	mtu := n.interfaces[iface].mtu
 	if len(p.bytes) <= mtu {
-		n.packet(PacketOut{Interface: iface, NextHop: next, Bytes: p.bytes, Origin: p.origin, Exchange: exchange})
+		n.packet(out)
 		return
 	}
-	fragment4(p, mtu, func(b []byte) {
-		n.packet(PacketOut{Interface: iface, NextHop: next, Bytes: b, Origin: p.origin, Exchange: exchange})
-	})
+	send := func(b []byte) {
+		out.Bytes = b
+		n.packet(out)
+	}
+	if p.v6 {
+		fragment6(p, mtu, n.nextID(p.key.Dst), send)
+	} else {
+		fragment4(p, mtu, send)
+	}
 }
 
 // watchClear reports a packet that leaves in clear although a configured policy
@@ -83,8 +93,9 @@ func (n *Node) watchClear(p *packet, iface int) {
 	if len(n.policies) == 0 || p.origin == OriginESP || p.origin == OriginIKE {
 		return
 	}
+	f := p.key.flow()
 	for _, c := range n.policies {
-		if c.protects(p.key) {
+		if c.match.Matches(esp.DirectionOut, f) || (p.laterFragment() && c.wide.Matches(esp.DirectionOut, f)) {
 			n.event(EventClearOut, iface).Drop.Packet = p.key
 			return
 		}

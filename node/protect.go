@@ -30,9 +30,9 @@ func (a *association) innerMTU(mtu int) int {
 }
 
 // protect seals a packet into a tunnel and sends it. What is too long for the
-// outer path is refused when it must stay whole (RFC 4301 §8.2.1); else the
-// outer packet is cut, or before an IPv6 path, whose routers and this node do
-// not cut, the inner one.
+// outer path is refused when it must stay whole (RFC 4301 §8.2.1); else the outer
+// packet is cut. An IPv6 packet that every link must carry is never refused: the
+// tunnel, being its link, must carry it too (RFC 2473 §7.1).
 func (n *Node) protect(p *packet, a *association) {
 	iface, next, ok := n.routes.lookup(a.remote.Addr())
 	if !ok {
@@ -45,48 +45,24 @@ func (n *Node) protect(p *packet, a *association) {
 		mtu = min(mtu, a.pathMTU)
 	}
 	dontFragment := p.dontFragment
-	if size := a.outerBytes() + len(p.bytes) + a.out.Overhead(len(p.bytes)); size > mtu {
+	if a.outerBytes()+len(p.bytes)+a.out.Overhead(len(p.bytes)) > mtu {
 		inner := a.innerMTU(mtu)
-		switch {
-		case p.v6 && len(p.bytes) <= header.IPv6MinimumMTU && a.remote.Addr().Is4():
-			// No IPv6 source can send less, so the outer packet is cut
-			// (RFC 2473 §7.1).
-			dontFragment = false
-		case p.dontFragment:
+		if p.v6 {
+			inner = max(inner, header.IPv6MinimumMTU)
+		}
+		if p.dontFragment && len(p.bytes) > inner {
 			n.drop(p, DropTooBig)
-			if p.v6 {
-				inner = max(inner, header.IPv6MinimumMTU)
-			}
 			n.sendError(p, errorTooBig, inner)
 			return
-		case a.remote.Addr().Is6():
-			n.protectPieces(p, a, inner)
-			return
 		}
+		dontFragment = false
 	}
 	n.seal(p, a, dontFragment, iface, next)
 }
 
-// protectPieces cuts an inner IPv4 packet and protects each piece.
-func (n *Node) protectPieces(p *packet, a *association, mtu int) {
-	if mtu < header.IPv4MinimumMTU {
-		n.drop(p, DropTooBig)
-		return
-	}
-	fragment4(p, mtu, func(b []byte) {
-		var q packet
-		if reason := parse(b, &q); reason != "" {
-			n.drop(&q, reason)
-			return
-		}
-		q.origin, q.arrived, q.via = p.origin, p.arrived, p.via
-		n.protect(&q, a)
-	})
-}
-
 // seal builds the outer packet. Its header is made as RFC 4301 §5.1.2 has it:
-// DSCP and ECN are the inner packet's (RFC 6040, normal mode), so is DF; an
-// inner IPv6 packet, which no router cuts, gets DF. The hop limit starts anew.
+// DSCP and ECN are the inner packet's (RFC 6040, normal mode); so is DF, which an
+// inner IPv6 packet implies, unless protect has to cut. The hop limit starts anew.
 func (n *Node) seal(p *packet, a *association, dontFragment bool, iface int, next netip.Addr) {
 	sequence, err := a.out.Reserve(1)
 	if err != nil {
@@ -113,8 +89,7 @@ func (n *Node) seal(p *packet, a *association, dontFragment bool, iface int, nex
 	f := ipFields{src: a.local.Addr(), dst: a.remote.Addr(), protocol: protocol,
 		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, dontFragment: dontFragment}
 	if !dontFragment {
-		// The sequence number tells packets apart as well as a counter would.
-		f.id = uint16(sequence)
+		f.id = uint16(n.nextID(f.dst))
 	}
 	writeIP(b, f)
 

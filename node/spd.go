@@ -45,12 +45,6 @@ func (k PacketKey) flow() esp.Flow {
 		SourcePort: k.SrcPort, DestinationPort: k.DstPort, NoPorts: !k.PortsKnown}
 }
 
-// protects says whether outbound packets like k are the policy's, in doubt yes.
-func (c *policy) protects(k PacketKey) bool {
-	f := k.flow()
-	return c.match.Matches(esp.DirectionOut, f) || (f.NoPorts && c.wide.Matches(esp.DirectionOut, f))
-}
-
 // newPolicies makes the policies of a configuration, in its order.
 func newPolicies(cfg *ike.Config) []*policy {
 	var all []*policy

@@ -80,7 +80,7 @@ func (n *Node) sendDatagram(in DatagramOut) {
 	copy(b[ip+header.UDPMinimumSize:], in.Payload)
 	n.writeLocalIP(b, src, in.Dst.Addr(), protocolUDP, in.HopLimit, in.MayFragment)
 	writeUDP(b[ip:], netip.AddrPortFrom(src, in.Src.Port()), in.Dst)
-	n.outputBytes(b, OriginLocal)
+	n.outputBytes(b, in.MayFragment)
 }
 
 // sendEcho builds and sends an echo request of this host.
@@ -117,7 +117,7 @@ func (n *Node) sendEcho(in EchoOut) {
 		h.SetSequence(in.Sequence)
 		sumICMP6(h, src, in.Dst)
 	}
-	n.outputBytes(b, OriginLocal)
+	n.outputBytes(b, in.MayFragment)
 }
 
 // chooseSource is k's source address if it is the node's own and of the
@@ -139,7 +139,7 @@ func (n *Node) writeLocalIP(b []byte, src, dst netip.Addr, protocol, hopLimit ui
 		f.hopLimit = hopLimitDefault
 	}
 	if mayFragment {
-		f.id = n.nextID(dst)
+		f.id = uint16(n.nextID(dst))
 	}
 	writeIP(b, f)
 }
@@ -147,7 +147,7 @@ func (n *Node) writeLocalIP(b []byte, src, dst netip.Addr, protocol, hopLimit ui
 // nextID numbers the packets to dst that may be fragmented. The count is per
 // destination so that traffic elsewhere changes no packet; those with DF carry
 // zero (RFC 6864 §4.1).
-func (n *Node) nextID(dst netip.Addr) uint16 {
+func (n *Node) nextID(dst netip.Addr) uint32 {
 	if _, known := n.ids[dst]; !known && len(n.ids) >= idCountersMax {
 		clear(n.ids)
 	}
