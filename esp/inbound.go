@@ -107,7 +107,7 @@ func (i *Inbound) Open(packet []byte) (inner []byte, nextHeader uint8, seq uint6
 		return nil, 0, seq, i.drop(DropReplay, seq, reason)
 	}
 
-	text := packet[textAt:textEnd:textEnd]
+	text := packet[textAt:textEnd] // its capacity reaches the ICV: suite opens both as one
 	aad, tail := i.associated(header, uint32(seq>>32))
 	if i.crypter.Open(packet[headerBytes:textAt], text, packet[textEnd:], aad, tail) != nil {
 		return nil, 0, seq, i.drop(DropIntegrity, seq, "the ICV is wrong")
