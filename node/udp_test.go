@@ -1,0 +1,141 @@
+package node
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gopacket/gopacket"
+)
+
+// rawLayer serializes bytes as they are.
+type rawLayer struct{ b []byte }
+
+func (r *rawLayer) LayerType() gopacket.LayerType { return gopacket.LayerTypePayload }
+func (r *rawLayer) SerializeTo(b gopacket.SerializeBuffer, _ gopacket.SerializeOptions) error {
+	room, err := b.PrependBytes(len(r.b))
+	copy(room, r.b)
+	return err
+}
+
+func TestDatagramsReachOpenPorts(t *testing.T) {
+	n := router(t, func(c *Config) { c.Listen = []uint16{7} })
+	arrive := func(dst string) []Output {
+		return n.Handle(0, PacketIn{Interface: 0, Bytes: udp(t, "10.1.0.5:99", dst, []byte("data"), ttl(9))})
+	}
+	want := []Deliver{{Kind: DeliverDatagram, Src: port("10.1.0.5:99"), Dst: port("10.1.0.1:7"), Payload: []byte("data"), HopLimit: 9}}
+	if diff := cmp.Diff(want, delivers(arrive("10.1.0.1:7")), comparers...); diff != "" {
+		t.Errorf("delivered (-want +got):\n%s", diff)
+	}
+	for _, c := range []struct {
+		name string
+		do   Input
+		port string
+		open bool
+	}{
+		{"closed", Timeout{}, "10.1.0.1:8", false},
+		{"opened", Listen{Port: 8}, "10.1.0.1:8", true},
+		{"closed again", Listen{Port: 8, Close: true}, "10.1.0.1:8", false},
+		{"opened by sending", DatagramOut{Src: port("10.1.0.1:9"), Dst: port("10.1.0.5:1")}, "10.1.0.1:9", true},
+		{"opened by sending a packet", FromInside{Bytes: udp(t, "10.1.0.1:10", "10.1.0.5:1", nil)}, "198.51.100.1:10", true},
+	} {
+		n.Handle(0, c.do)
+		if got := len(delivers(arrive(c.port))) == 1; got != c.open {
+			t.Errorf("%s: delivered %v, want %v", c.name, got, c.open)
+		}
+	}
+}
+
+func TestDatagramChecksums(t *testing.T) {
+	damage := func(b []byte, at int, v ...byte) []byte {
+		b = slices.Clone(b)
+		copy(b[at:], v)
+		return b
+	}
+	v4, v6 := udp(t, "10.1.0.5:99", "10.1.0.1:7", []byte("data")), udp(t, "[2001:db8:1::5]:99", "[2001:db8:1::1]:7", []byte("data"))
+	for _, c := range []struct {
+		name   string
+		packet []byte
+		want   []DropReason
+	}{
+		{"right", v4, nil},
+		{"damaged", damage(v4, 28, 'D'), []DropReason{DropChecksum}},
+		{"none, in IPv4", damage(v4, 26, 0, 0), nil},
+		{"right, in IPv6", v6, nil},
+		{"none, in IPv6", damage(v6, 46, 0, 0), []DropReason{DropChecksum}},
+		{"longer than the packet", damage(v4, 24, 0, 200), []DropReason{DropHeaderInvalid}},
+		{"shorter than its header", damage(v4, 24, 0, 7), []DropReason{DropHeaderInvalid}},
+		{"half a header", build(t, ip("10.1.0.5", "10.1.0.1", 17), &rawLayer{[]byte{0, 1, 0, 7}}), []DropReason{DropTruncated}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := router(t, func(c *Config) { c.Listen = []uint16{7} }).Handle(0, PacketIn{Interface: 0, Bytes: c.packet})
+			if diff := cmp.Diff(c.want, reasons(out)); diff != "" {
+				t.Errorf("reasons (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDatagramOut(t *testing.T) {
+	n := router(t)
+	for _, c := range []struct {
+		name string
+		in   DatagramOut
+		want []byte
+	}{
+		{"source chosen", DatagramOut{Src: netip.AddrPortFrom(netip.Addr{}, 40), Dst: port("10.1.0.5:50"), Payload: []byte("odd")},
+			udp(t, "10.1.0.1:40", "10.1.0.5:50", []byte("odd"), df)},
+		{"source given", DatagramOut{Src: port("198.51.100.1:40"), Dst: port("10.1.0.5:50"), HopLimit: 3},
+			udp(t, "198.51.100.1:40", "10.1.0.5:50", nil, df, ttl(3))},
+		{"IPv6", DatagramOut{Src: netip.AddrPortFrom(netip.Addr{}, 40), Dst: port("[2001:db8:1::5]:50"), Payload: []byte("even")},
+			udp(t, "[2001:db8:1::1]:40", "[2001:db8:1::5]:50", []byte("even"))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sent := packets(n.Handle(0, c.in))
+			if len(sent) != 1 || !bytes.Equal(sent[0].Bytes, c.want) {
+				t.Errorf("sent %v, want %x", sent, c.want)
+			}
+		})
+	}
+	for _, in := range []DatagramOut{
+		{Src: port("10.9.9.9:1"), Dst: port("10.1.0.5:50")},
+		{Src: port("[2001:db8:1::1]:1"), Dst: port("10.1.0.5:50")},
+		{Src: port("10.1.0.1:1")},
+	} {
+		if diff := cmp.Diff([]DropReason{DropNoSource}, reasons(n.Handle(0, in))); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", in, diff)
+		}
+	}
+}
+
+func TestFromInsideFillsTheSourceIn(t *testing.T) {
+	n := router(t)
+	for _, c := range []struct{ name, src, dst, open string }{
+		{"IPv4", "10.1.0.1:40", "10.1.0.5:50", "0.0.0.0:40"},
+		{"IPv6", "[2001:db8:1::1]:40", "[2001:db8:1::5]:50", "[::]:40"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sent := packets(n.Handle(0, FromInside{Bytes: udp(t, c.open, c.dst, []byte("abc"))}))
+			if want := udp(t, c.src, c.dst, []byte("abc")); len(sent) != 1 || !bytes.Equal(sent[0].Bytes, want) {
+				t.Errorf("sent %v, want %x", sent, want)
+			}
+		})
+	}
+	if diff := cmp.Diff([]DropReason{DropMartian}, reasons(n.Handle(0, FromInside{Bytes: udp(t, "10.9.9.9:1", "10.1.0.5:50", nil)}))); diff != "" {
+		t.Errorf("a foreign source (-want +got):\n%s", diff)
+	}
+}
+
+func TestPacketToOneself(t *testing.T) {
+	n := router(t, func(c *Config) { c.Listen = []uint16{7} })
+	out := n.Handle(0, DatagramOut{Src: port("10.1.0.1:40"), Dst: port("198.51.100.1:7"), Payload: []byte("x")})
+	if len(packets(out)) != 0 || len(delivers(out)) != 1 {
+		t.Errorf("datagram: %d packets and %d deliveries, want 0 and 1", len(packets(out)), len(delivers(out)))
+	}
+	out = n.Handle(0, EchoOut{Dst: addr("2001:db8:1::1"), ID: 3})
+	if got := delivers(out); len(got) != 1 || got[0].Kind != DeliverEchoReply || got[0].ID != 3 {
+		t.Errorf("echo: delivered %v", got)
+	}
+}
