@@ -12,7 +12,8 @@
 //
 // What must stay true:
 //
-//   - Sealing and opening allocate nothing when the destination has room.
+//   - Sealing and opening allocate nothing when the destination has room; only a
+//     refused packet costs its error.
 //   - A sequence number, and with it an IV, belongs to one packet: Reserve never
 //     gives one twice and ends with ErrSequenceExhausted (RFC 4303 §3.3.3).
 //   - The replay window moves only for a packet whose ICV was right.

@@ -89,7 +89,7 @@ func TestSPDOrder(t *testing.T) {
 		}
 		return strings.Join(all, " ")
 	}
-	any := []Selector{AnySelector()}
+	everything := []Selector{AnySelector()}
 	spd := &SPD{}
 	for _, c := range []struct {
 		index int
@@ -98,7 +98,7 @@ func TestSPDOrder(t *testing.T) {
 	}{
 		{0, "b", "b"}, {0, "a", "a b"}, {2, "d", "a b d"}, {2, "c", "a b c d"}, {99, "e", "a b c d e"}, {-1, "f", "a b c d e f"},
 	} {
-		if err := spd.Insert(c.index, Policy{Name: c.name, Local: any, Remote: any}); err != nil {
+		if err := spd.Insert(c.index, Policy{Name: c.name, Local: everything, Remote: everything}); err != nil {
 			t.Fatal(err)
 		}
 		if got := names(spd); got != c.want {
@@ -111,20 +111,20 @@ func TestSPDOrder(t *testing.T) {
 }
 
 func TestSPDRefusals(t *testing.T) {
-	any := []Selector{AnySelector()}
+	everything := []Selector{AnySelector()}
 	v4, v6 := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("::1")
 	for _, c := range []struct {
 		name string
 		p    Policy
 		want string
 	}{
-		{"name taken", Policy{Name: "net", Local: any, Remote: any}, "taken"},
-		{"no local selector", Policy{Name: "x", Remote: any}, "selector"},
-		{"no remote selector", Policy{Name: "x", Local: any}, "selector"},
-		{"two families", Policy{Name: "x", Local: any, Remote: []Selector{{Start: v4, End: v6}}}, "family"},
-		{"half a range", Policy{Name: "x", Local: []Selector{{Start: v4}}, Remote: any}, "family"},
-		{"addresses upside down", Policy{Name: "x", Local: []Selector{{Start: v4.Next(), End: v4}}, Remote: any}, "above"},
-		{"ports upside down", Policy{Name: "x", Local: []Selector{{StartPort: 2, EndPort: 1}}, Remote: any}, "above"},
+		{"name taken", Policy{Name: "net", Local: everything, Remote: everything}, "taken"},
+		{"no local selector", Policy{Name: "x", Remote: everything}, "selector"},
+		{"no remote selector", Policy{Name: "x", Local: everything}, "selector"},
+		{"two families", Policy{Name: "x", Local: everything, Remote: []Selector{{Start: v4, End: v6}}}, "family"},
+		{"half a range", Policy{Name: "x", Local: []Selector{{Start: v4}}, Remote: everything}, "family"},
+		{"addresses upside down", Policy{Name: "x", Local: []Selector{{Start: v4.Next(), End: v4}}, Remote: everything}, "above"},
+		{"ports upside down", Policy{Name: "x", Local: []Selector{{StartPort: 2, EndPort: 1}}, Remote: everything}, "above"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			spd := exampleSPD(t)

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Delete is a Delete payload (RFC 7296 §3.11). For ProtocolIKE it deletes the IKE
 // SA that carries it and names no SPI; for ESP and AH each SPI is the one its
@@ -24,7 +27,7 @@ func checkDelete(protocol ProtocolID, size uint8, count int) (field, reason stri
 	case size == 0 && count != 0:
 		return "Num of SPIs", "SPIs of no octets cannot be counted"
 	case count > deleteSPIsMax:
-		return "Num of SPIs", "more than 4096"
+		return "Num of SPIs", fmt.Sprintf("at most %d are accepted", deleteSPIsMax)
 	}
 	return "", ""
 }
