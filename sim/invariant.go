@@ -42,9 +42,9 @@ type invariantConfig struct {
 	nodes []string
 	// policies are the policies in force before any negotiation, by node.
 	policies [][]policy
-	// quiet is, by node, how long nothing must have happened before SAs are
-	// compared: longer than a whole retransmission schedule.
-	quiet []time.Duration
+	// quiet is the longest retransmission schedule of any connection: who has
+	// an exchange open says something at least that often.
+	quiet time.Duration
 }
 
 // node is a node's name for sentences.
@@ -74,8 +74,8 @@ type policy struct {
 }
 
 // observation is something that happened, as invariants see it: *sighted,
-// *sealed, *opened, *installed, *removed, *established or *gone. Pointers are
-// valid during the call.
+// *sealed, *opened, *installed, *removed, *established, *gone or *answered.
+// Pointers are valid during the call.
 type observation any
 
 // sighted is a packet at the end of a link: leaving its node (up) or about to
@@ -120,13 +120,14 @@ type opened struct {
 
 // installed is a child SA that a node took into use.
 type installed struct {
-	now               time.Duration
-	by                association
-	policy            policy
-	spiIn, spiOut     uint32
-	keyIn, keyOut     keyPrint
-	replayWindow      int // packets; 0: no replay protection
-	localEnd, peerEnd netip.Addr
+	now           time.Duration
+	by            association
+	policy        policy
+	ike           wire.SPI // the initiator SPI of the IKE SA that made it
+	spiIn, spiOut uint32
+	keyIn, keyOut keyPrint
+	replayWindow  int // packets; 0: no replay protection
+	peer          netip.Addr
 }
 
 // keyPrint stands for a key without being one.
@@ -151,6 +152,15 @@ type gone struct {
 	now        time.Duration
 	node       int
 	spiI, spiR wire.SPI
+}
+
+// answered is a response that a node took for the answer to its request.
+type answered struct {
+	now      time.Duration
+	node     int
+	spiI     wire.SPI
+	exchange wire.ExchangeType
+	id       uint32
 }
 
 // verdict counts what an invariant judged and keeps the first violation.

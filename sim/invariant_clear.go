@@ -7,28 +7,29 @@ import (
 	"github.com/ikelab/ikelab/impair"
 )
 
-// clearInvariant: no protected traffic in clear. A packet that leaves a node
-// under a policy of that node (trapped, or with an SA installed) must be ESP, or
-// the node's own IKE. Traffic of a child that is neither trapped nor installed is
-// not protected yet, as with strongSwan's start_action start and none.
+// clearInvariant: no protected traffic in clear. Every configured child is a
+// policy from the start, whatever its start_action (RFC 4301, section 4.4.1), and
+// so is every SA for as long as it is installed. What leaves a node under one of
+// the node's policies must be ESP; the node's own IKE, NAT keepalives and ICMP
+// errors about them and about ESP pass policies by.
 type clearInvariant struct {
 	verdict
 	c        invariantConfig
 	policies [][]policyInForce // by node
 }
 
-// policyInForce is a policy with the SA that brought it; traps have none.
+// policyInForce is a policy with the SA that brought it, if it was one.
 type policyInForce struct {
 	policy
-	trap  bool
-	spiIn uint32
+	configured bool
+	spiIn      uint32
 }
 
 func newClearInvariant(c invariantConfig) *clearInvariant {
 	i := &clearInvariant{c: c, policies: make([][]policyInForce, len(c.nodes))}
 	for node, policies := range c.policies {
 		for _, p := range policies {
-			i.policies[node] = append(i.policies[node], policyInForce{policy: p, trap: true})
+			i.policies[node] = append(i.policies[node], policyInForce{policy: p, configured: true})
 		}
 	}
 	return i
@@ -42,7 +43,7 @@ func (i *clearInvariant) observe(o observation) {
 		i.policies[o.by.node] = append(i.policies[o.by.node], policyInForce{policy: o.policy, spiIn: o.spiIn})
 	case *removed:
 		i.policies[o.node] = slices.DeleteFunc(i.policies[o.node], func(p policyInForce) bool {
-			return !p.trap && p.spiIn == o.spiIn
+			return !p.configured && p.spiIn == o.spiIn
 		})
 	case *sighted:
 		if o.direction == impair.Up && len(i.policies[o.node]) > 0 {
@@ -54,12 +55,7 @@ func (i *clearInvariant) observe(o observation) {
 func (i *clearInvariant) judge(o *sighted) {
 	i.checks++
 	p := o.packet
-	if p.esp != nil || o.own && p.ike != nil {
-		return
-	}
-	// A NAT keepalive is one octet of 0xff between the two ports (RFC 3948,
-	// section 2.3) and lies beside every policy.
-	if o.own && p.protocol == protocolUDP && p.srcPort == portIKENAT && len(p.bytes) > 0 && p.bytes[len(p.bytes)-1] == 0xff {
+	if p.esp != nil || o.own && passesBy(p) {
 		return
 	}
 	for _, in := range i.policies[o.node] {
@@ -69,6 +65,21 @@ func (i *clearInvariant) judge(o *sighted) {
 			return
 		}
 	}
+}
+
+// passesBy reports whether a node's own packet is one that policies do not
+// concern.
+func passesBy(p *sight) bool {
+	if p.ike != nil {
+		return true
+	}
+	if p.protocol == protocolUDP && p.srcPort == portIKENAT && p.bytes[len(p.bytes)-1] == 0xff {
+		return true // RFC 3948, section 2.3
+	}
+	quote := p.quote()
+	var about sight
+	return quote != nil && about.look(quote) && (about.esp != nil || about.protocol == protocolUDP &&
+		(about.srcPort == portIKE || about.srcPort == portIKENAT || about.dstPort == portIKE || about.dstPort == portIKENAT))
 }
 
 func (i *clearInvariant) finish(time.Duration) InvariantResult { return i.result(i.name()) }

@@ -6,30 +6,36 @@ import (
 	"time"
 
 	"github.com/ikelab/ikelab/ike/wire"
+	"github.com/ikelab/ikelab/impair"
 )
 
-// orphanInvariant: no orphan or duplicate SA after quiet. When nothing has
-// happened at two nodes for longer than a whole retransmission schedule, every
-// exchange has come to its end, so both must hold the same SAs, mirrored, and
-// one per child. Nodes that are still busy when the run ends are not judged.
+// orphanInvariant: no orphan or duplicate SA after quiet. When no request is
+// open within an IKE SA, or nothing was seen of it for longer than a whole
+// retransmission schedule, then both its ends must hold the same SAs, mirrored,
+// and one per child. What is still being negotiated when the run ends is not
+// judged.
 type orphanInvariant struct {
 	verdict
 	c          invariantConfig
-	lastActive []time.Duration // by node: IKE on its wire, or a change of its SAs
-	children   []childStanding // in order of installation
-	sas        []saStanding    // in order of establishment
+	open       map[request]struct{}
+	openCount  map[wire.SPI]int // how many of open belong to an IKE SA
+	lastActive map[wire.SPI]time.Duration
+	children   []installed   // in order of installation
+	sas        []established // in order of establishment
 }
 
-type childStanding struct {
-	*installed
-}
-
-type saStanding struct {
-	established
+// request is one that a node waits to have answered.
+type request struct {
+	node     int
+	spiI     wire.SPI
+	exchange wire.ExchangeType
+	id       uint32
 }
 
 func newOrphanInvariant(c invariantConfig) *orphanInvariant {
-	return &orphanInvariant{c: c, lastActive: make([]time.Duration, len(c.nodes))}
+	return &orphanInvariant{
+		c: c, open: map[request]struct{}{}, openCount: map[wire.SPI]int{}, lastActive: map[wire.SPI]time.Duration{},
+	}
 }
 
 func (*orphanInvariant) name() string { return InvariantNoOrphanSA }
@@ -37,32 +43,55 @@ func (*orphanInvariant) name() string { return InvariantNoOrphanSA }
 func (i *orphanInvariant) observe(o observation) {
 	switch o := o.(type) {
 	case *sighted:
-		if o.packet.ike != nil {
-			i.lastActive[o.node] = o.now
+		i.sight(o)
+	case *answered:
+		r := request{o.node, o.spiI, o.exchange, o.id}
+		if _, is := i.open[r]; is {
+			delete(i.open, r)
+			i.openCount[o.spiI]--
 		}
+		i.lastActive[o.spiI] = o.now
 	case *installed:
-		i.lastActive[o.by.node] = o.now
-		kept := *o
-		i.children = append(i.children, childStanding{&kept})
+		i.lastActive[o.ike] = o.now
+		i.children = append(i.children, *o)
 	case *removed:
-		i.lastActive[o.node] = o.now
-		i.children = slices.DeleteFunc(i.children, func(s childStanding) bool {
+		i.children = slices.DeleteFunc(i.children, func(s installed) bool {
 			return s.by.node == o.node && s.spiIn == o.spiIn && s.spiOut == o.spiOut
 		})
 	case *established:
-		i.lastActive[o.node] = o.now
-		i.sas = append(i.sas, saStanding{*o})
+		i.lastActive[o.spiI] = o.now
+		i.sas = append(i.sas, *o)
 	case *gone:
-		i.lastActive[o.node] = o.now
-		i.sas = slices.DeleteFunc(i.sas, func(s saStanding) bool {
+		i.lastActive[o.spiI] = o.now
+		i.sas = slices.DeleteFunc(i.sas, func(s established) bool {
 			return s.node == o.node && s.spiI == o.spiI && s.spiR == o.spiR
 		})
 	}
 }
 
-// quiet reports whether a node has been quiet for its whole schedule.
-func (i *orphanInvariant) quiet(node int, now time.Duration) bool {
-	return now-i.lastActive[node] > i.c.quiet[node]
+// sight notes the requests that nodes send, and that an IKE SA is alive.
+func (i *orphanInvariant) sight(o *sighted) {
+	if o.packet.ike == nil {
+		return
+	}
+	h, err := wire.ParseHeader(o.packet.ike)
+	if err != nil {
+		return
+	}
+	i.lastActive[h.InitiatorSPI] = o.now
+	if !o.own || o.direction != impair.Up || h.IsResponse() {
+		return
+	}
+	r := request{o.node, h.InitiatorSPI, h.Exchange, h.MessageID}
+	if _, is := i.open[r]; !is {
+		i.open[r] = struct{}{}
+		i.openCount[h.InitiatorSPI]++
+	}
+}
+
+// quiet reports whether nothing is under way any more within an IKE SA.
+func (i *orphanInvariant) quiet(spiI wire.SPI, now time.Duration) bool {
+	return i.openCount[spiI] == 0 || now-i.lastActive[spiI] > i.c.quiet
 }
 
 func (i *orphanInvariant) finish(now time.Duration) InvariantResult {
@@ -80,18 +109,18 @@ func (i *orphanInvariant) finishIKE(now time.Duration) {
 		holders[pair{s.spiI, s.spiR}]++
 	}
 	for _, s := range i.sas {
-		if !i.quiet(s.node, now) {
+		if !i.quiet(s.spiI, now) {
 			continue
 		}
 		i.checks++
-		if holders[pair{s.spiI, s.spiR}] < 2 {
-			i.violated(now, "%s still holds the IKE SA %s:%s of connection %s, established at %v, which no other node holds",
-				i.c.node(s.node), s.spiI, s.spiR, s.connection, s.now)
+		if holders[pair{s.spiI, s.spiR}] != 2 {
+			i.violated(now, "%s holds the IKE SA %s:%s of connection %s, established at %v, of which %d ends exist, not 2",
+				i.c.node(s.node), s.spiI, s.spiR, s.connection, s.now, holders[pair{s.spiI, s.spiR}])
 		}
 	}
 }
 
-// finishChildren looks for child SAs without a mirror: another node that sends
+// finishChildren looks for child SAs without a mirror: another end that sends
 // with what this one receives with, and the other way round.
 func (i *orphanInvariant) finishChildren(now time.Duration) {
 	type ends struct {
@@ -103,38 +132,42 @@ func (i *orphanInvariant) finishChildren(now time.Duration) {
 		held[ends{s.spiIn, s.spiOut, s.keyIn, s.keyOut}] = true
 	}
 	for _, s := range i.children {
-		if !i.quiet(s.by.node, now) {
+		if !i.quiet(s.ike, now) {
 			continue
 		}
 		i.checks++
 		if !held[ends{s.spiOut, s.spiIn, s.keyOut, s.keyIn}] {
-			i.violated(now, "%s still holds the child SA %#08x/%#08x of %s, installed at %v, whose other end no node holds",
-				i.c.node(s.by.node), s.spiIn, s.spiOut, s.policy.child, s.now)
+			i.violated(now, "%s holds the child SA %s with SPIs %08x (in) and %08x (out), installed at %v, whose other end no node holds",
+				i.c.node(s.by.node), s.policy.child, s.spiIn, s.spiOut, s.now)
 		}
 	}
 }
 
-// finishDuplicates looks for two SAs of one child with one peer and the same
-// selectors.
+// finishDuplicates looks for two SAs of one child with one peer for the same
+// traffic.
 func (i *orphanInvariant) finishDuplicates(now time.Duration) {
-	children := slices.Clone(i.children)
-	compare := func(a, b childStanding) int {
+	compare := func(a, b installed) int {
 		return cmp.Or(cmp.Compare(a.by.node, b.by.node), cmp.Compare(a.policy.connection, b.policy.connection),
-			cmp.Compare(a.policy.child, b.policy.child), a.peerEnd.Compare(b.peerEnd))
+			cmp.Compare(a.policy.child, b.policy.child), a.peer.Compare(b.peer),
+			slices.CompareFunc(a.policy.local, b.policy.local, compareSelectors),
+			slices.CompareFunc(a.policy.remote, b.policy.remote, compareSelectors))
+	}
+	var children []installed
+	for _, s := range i.children {
+		if i.quiet(s.ike, now) {
+			children = append(children, s)
+		}
 	}
 	slices.SortStableFunc(children, compare)
 	for n := 1; n < len(children); n++ {
-		a, b := children[n-1], children[n]
-		if compare(a, b) != 0 || !i.quiet(b.by.node, now) ||
-			!slices.EqualFunc(a.policy.local, b.policy.local, sameSelector) ||
-			!slices.EqualFunc(a.policy.remote, b.policy.remote, sameSelector) {
-			continue
+		if a, b := children[n-1], children[n]; compare(a, b) == 0 {
+			i.violated(now, "%s holds two child SAs %s with %s for the same traffic: inbound SPIs %08x and %08x",
+				i.c.node(b.by.node), b.policy.child, b.peer, a.spiIn, b.spiIn)
 		}
-		i.violated(now, "%s holds two child SAs of %s with %s for the same traffic: inbound SPIs %#08x and %#08x",
-			i.c.node(b.by.node), b.policy.child, b.peerEnd, a.spiIn, b.spiIn)
 	}
 }
 
-func sameSelector(a, b wire.Selector) bool {
-	return a.IPProtocol == b.IPProtocol && a.StartPort == b.StartPort && a.EndPort == b.EndPort && a.Start == b.Start && a.End == b.End
+func compareSelectors(a, b wire.Selector) int {
+	return cmp.Or(cmp.Compare(a.IPProtocol, b.IPProtocol), cmp.Compare(a.StartPort, b.StartPort),
+		cmp.Compare(a.EndPort, b.EndPort), a.Start.Compare(b.Start), a.End.Compare(b.End))
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/ikelab/ikelab/sim/capture"
 	"github.com/ikelab/ikelab/sim/trace"
 )
 
@@ -43,6 +44,12 @@ type Result struct {
 	// ones beyond that.
 	Exchanges        []ExchangeRow `json:"exchanges"`
 	ExchangesOmitted uint64        `json:"exchanges_omitted,omitempty"`
+	// Unreachable counts packets whose next hop nobody on the network has.
+	Unreachable uint64 `json:"unreachable"`
+	// IKEKeys and ESPKeys are those of all SAs there were, for Wireshark. They
+	// are no part of result.json.
+	IKEKeys []capture.IKEKeys `json:"-"`
+	ESPKeys []capture.ESPKeys `json:"-"`
 }
 
 // FlowResult holds one flow's figures. For an echo flow (protocol icmp) a

@@ -1,10 +1,18 @@
 package sim
 
 import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/impair"
 	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/sim/capture"
+	"github.com/ikelab/ikelab/sim/seed"
 	"github.com/ikelab/ikelab/sim/trace"
 	"github.com/ikelab/ikelab/topology"
 )
@@ -22,13 +30,167 @@ type Options struct {
 // Run is one run of a lab. An engine drives it; it is not safe for concurrent
 // use.
 type Run struct {
-	plan  *topology.Plan
-	until time.Duration
+	plan    *topology.Plan
+	seed    uint64
+	until   time.Duration
+	source  seed.Source
+	configs []node.Config
+	byName  map[string]int     // node's index
+	owner   map[netip.Addr]int // node that has the address by the plan
+
+	trace    *trace.Writer
+	timeline timeline
+	orders   []Order // reused
+	flows    []*flow
+	waiting  []waitingStep
+
+	nodes       []nodeState
+	counts      eventCounts
+	watches     []topology.WatchResult
+	failures    []Failure
+	unreachable uint64
+	established int // IKE SAs that stand, at both ends
+	ladder      ladder
+	ikeKeys     []*ike.Record
+	espKeys     []capture.ESPKeys
+
+	judges    []judge
+	watching  int  // undecided expectations that are judged again and again
+	changeDue bool // such a judgement is on the timeline for this instant
+
+	invariants []invariant // those that are on
+	// What invariants are told is kept here, one of each kind, because it is
+	// told for every packet.
+	seen     sight
+	sighted  sighted
+	sealed   sealed
+	opened   opened
+	finished bool
+}
+
+// waitingStep is a step that waits for an event.
+type waitingStep struct {
+	step  int // in the plan
+	count int // matching events so far
+	done  bool
 }
 
 // New prepares a run of a plan. An error means that the plan cannot be run, and
-// says why and what to do.
-func New(plan *topology.Plan, opt Options) (*Run, error) { return &Run{}, nil }
+// says why and what to do; it is about the lab, not about this host.
+func New(plan *topology.Plan, opt Options) (*Run, error) {
+	if plan == nil {
+		return nil, errors.New("there is no plan to run")
+	}
+	r := &Run{
+		plan: plan, seed: plan.Lab.Seed, until: plan.Lab.Duration,
+		byName: map[string]int{}, owner: map[netip.Addr]int{},
+		trace: trace.NewWriter(opt.Trace), ladder: newLadder(),
+		watches: make([]topology.WatchResult, len(plan.Watches)),
+	}
+	if opt.Seed != nil {
+		r.seed = *opt.Seed
+	}
+	if opt.Until < 0 {
+		return nil, fmt.Errorf("a run cannot end at %v; give an instant after the lab's beginning", opt.Until)
+	}
+	if opt.Until > 0 {
+		r.until = min(r.until, opt.Until)
+	}
+	if r.until <= 0 {
+		return nil, fmt.Errorf("lab %q: duration is %v; a run needs a positive one", plan.Lab.Name, plan.Lab.Duration)
+	}
+	r.source = seed.New(r.seed)
+	for i := range plan.Nodes {
+		n := &plan.Nodes[i]
+		r.byName[n.Name] = i
+		r.nodes = append(r.nodes, newNodeState(n))
+		for _, iface := range n.Interfaces {
+			for _, a := range iface.Addresses {
+				r.owner[a.Addr()] = i
+			}
+		}
+	}
+	if err := errors.Join(r.addFlows(), r.addSteps()); err != nil {
+		return nil, err
+	}
+	if err := r.addNodes(); err != nil {
+		return nil, err
+	}
+	r.addInvariants()
+	r.startJudging()
+	return r, nil
+}
+
+// addFlows puts the plan's flows on the timeline.
+func (r *Run) addFlows() error {
+	for i, f := range r.plan.Flows {
+		from, okFrom := r.byName[f.From]
+		to, okTo := r.byName[f.To]
+		if !okFrom || !okTo {
+			return fmt.Errorf("flow %q: it leads from %q to %q, and both must be nodes of the lab", f.Name, f.From, f.To)
+		}
+		flow, err := newFlow(f, uint32(i+1), from, to)
+		if err != nil {
+			return err
+		}
+		r.flows = append(r.flows, flow)
+		if at, ok := flow.due(); ok {
+			r.timeline.add(due{at: at, kind: dueFlow, index: i})
+		}
+	}
+	return nil
+}
+
+// addSteps puts the steps that have a time on the timeline and lets the others
+// wait for their event.
+func (r *Run) addSteps() error {
+	for i, s := range r.plan.Steps {
+		if _, err := r.stepOrders(i); err != nil {
+			return fmt.Errorf("step %q: %w", s.Name, err)
+		}
+		if s.On != nil {
+			r.waiting = append(r.waiting, waitingStep{step: i})
+			continue
+		}
+		r.timeline.add(due{at: s.At, kind: dueStep, index: i})
+	}
+	return nil
+}
+
+// addNodes makes the nodes' configurations.
+func (r *Run) addNodes() error {
+	listen := make([][]uint16, len(r.plan.Nodes))
+	for _, f := range r.flows {
+		if f.Protocol == topology.ProtocolUDP && !slices.Contains(listen[f.to], f.DestinationPort) {
+			listen[f.to] = append(listen[f.to], f.DestinationPort)
+		}
+	}
+	for i, n := range r.plan.Nodes {
+		c, err := nodeConfig(n, listen[i], r.source.Node(n.Name))
+		if err != nil {
+			return err
+		}
+		r.configs = append(r.configs, c)
+	}
+	return nil
+}
+
+// addInvariants makes the invariants that the lab does not turn off.
+func (r *Run) addInvariants() {
+	c := invariantConfig{policies: make([][]policy, len(r.plan.Nodes))}
+	for i, n := range r.plan.Nodes {
+		c.nodes = append(c.nodes, n.Name)
+		c.policies[i] = configuredPolicies(n)
+		for _, connection := range n.Connections {
+			c.quiet = max(c.quiet, scheduleLength(connection))
+		}
+	}
+	for _, i := range newInvariants(c) {
+		if !slices.Contains(r.plan.Lab.InvariantsOff, i.name()) {
+			r.invariants = append(r.invariants, i)
+		}
+	}
+}
 
 // Plan is what the run was made from. Nodes and interfaces are known by their
 // index in it.
@@ -38,35 +200,183 @@ func (r *Run) Plan() *topology.Plan { return r.plan }
 // any more.
 func (r *Run) Until() time.Duration { return r.until }
 
-// Nodes are the configurations of the plan's nodes, in its order.
-func (r *Run) Nodes() []node.Config { return nil }
+// Nodes are the configurations of the plan's nodes, in its order. Interfaces
+// that are down at the epoch have a link that is down, too.
+func (r *Run) Nodes() []node.Config { return r.configs }
 
 // Draw is the source of what links decide by chance.
-func (r *Run) Draw() impair.Draw { return nil }
+func (r *Run) Draw() impair.Draw { return r.source.Draw() }
+
+// NodeOf names the node that an address belongs to by the plan, for
+// trace.NewClassifier.
+func (r *Run) NodeOf(addr netip.Addr) (name string, ok bool) {
+	i, ok := r.owner[addr]
+	if !ok {
+		return "", false
+	}
+	return r.plan.Nodes[i].Name, true
+}
 
 // Trace is the run's trace so far.
-func (r *Run) Trace() *trace.Writer { return nil }
+func (r *Run) Trace() *trace.Writer { return r.trace }
+
+// Established is the number of IKE SAs that stand, counted at both ends.
+func (r *Run) Established() int { return r.established }
 
 // Deadline is the next instant at which the run itself has something to do; ok
-// is false when there is none before the end.
-func (r *Run) Deadline() (at time.Duration, ok bool) { return 0, false }
+// is false when there is none. It may be beyond Until.
+func (r *Run) Deadline() (at time.Duration, ok bool) { return r.timeline.next() }
 
 // Step does what is due at now and answers what the engine must do, in order.
 // The slice is valid until the next call.
-func (r *Run) Step(now time.Duration) []Order { return nil }
-
-// Observe takes one output of a node: packets that leave are looked at, not sent.
-func (r *Run) Observe(now time.Duration, nodeIndex int, out node.Output) {}
-
-// Transit sees a packet at a link's end: going up when it leaves its node, going
-// down when it is about to enter it. drop says why the link dropped it, empty
-// for a packet that goes on; a packet dropped on its way down is seen when it is
-// dropped. The bytes are not kept.
-func (r *Run) Transit(now time.Duration, nodeIndex, iface int, direction impair.Direction, packet []byte, drop string) {
+func (r *Run) Step(now time.Duration) []Order {
+	r.orders = r.orders[:0]
+	for {
+		d, ok := r.timeline.pop(now)
+		if !ok {
+			return r.orders
+		}
+		switch d.kind {
+		case dueStep:
+			s := r.plan.Steps[d.index]
+			r.record(now, -1, recordStep, text("step", s.Name), text("action", s.Action.Kind), text("node", s.Action.Node))
+			orders, _ := r.stepOrders(d.index) // New has seen to it that there is no error
+			r.orders = append(r.orders, orders...)
+		case dueFlow:
+			f := r.flows[d.index]
+			r.record(now, f.from, recordFlowSent, text("flow", f.Name), trace.Uint("sequence", f.next))
+			r.orders = append(r.orders, f.send(now))
+			if at, ok := f.due(); ok {
+				r.timeline.add(due{at: max(at, now), kind: dueFlow, index: d.index})
+			}
+		case dueJudge:
+			r.judgeDue(now, d.index)
+		}
+	}
 }
 
-// Finish ends the run, early if it was interrupted or stopped is not empty, and
-// answers its result.
+// stepOrders are what a step does.
+func (r *Run) stepOrders(index int) ([]Order, error) {
+	a := r.plan.Steps[index].Action
+	n, ok := r.byName[a.Node]
+	if !ok {
+		return nil, fmt.Errorf("%s: there is no node %q", a.Kind, a.Node)
+	}
+	command := func(kind ike.CommandKind) ([]Order, error) {
+		return []Order{{Node: n, Input: node.Command{IKE: ike.Command{Kind: kind, Connection: a.Connection, Child: a.Child}}}}, nil
+	}
+	switch a.Kind {
+	case topology.ActionLinkDown, topology.ActionLinkUp:
+		up := a.Kind == topology.ActionLinkUp
+		iface := slices.IndexFunc(r.plan.Nodes[n].Interfaces, func(i topology.Interface) bool { return i.Name == a.Interface })
+		if iface < 0 {
+			return nil, fmt.Errorf("%s: node %q has no interface %q", a.Kind, a.Node, a.Interface)
+		}
+		return []Order{
+			{Node: n, Link: &LinkChange{Interface: iface, Up: up}},
+			{Node: n, Input: node.InterfaceChange{Interface: iface, Up: up}},
+		}, nil
+	case topology.ActionInitiate:
+		return command(ike.Initiate)
+	case topology.ActionTerminate:
+		return command(ike.Terminate)
+	case topology.ActionLiveness:
+		return command(ike.Liveness)
+	}
+	return nil, fmt.Errorf("there is no action %q", a.Kind)
+}
+
+// Finish ends the run as of now, early if it was interrupted or if stopped says
+// why the engine gave up, and answers its result. events is the engine's count.
 func (r *Run) Finish(now time.Duration, events uint64, interrupted bool, stopped string) *Result {
-	return nil
+	if r.finished {
+		panic("sim: a run was finished twice")
+	}
+	r.finished = true
+	result := &Result{
+		Lab: r.plan.Lab.Name, Seed: r.seed, Until: r.until, Ended: now,
+		Interrupted: interrupted, Stopped: stopped, Events: events,
+		Connections: r.connectionResults(), Nodes: r.nodeResults(), EventCounts: r.counts.sorted(),
+		Failures: r.finishFailures(), Expectations: r.finishJudging(now), Invariants: r.finishInvariants(now),
+		Exchanges: r.ladder.finish(now), ExchangesOmitted: r.ladder.omitted,
+		Unreachable: r.unreachable,
+	}
+	for _, f := range r.flows {
+		result.Flows = append(result.Flows, f.figures(now))
+	}
+	result.IKEKeys, result.ESPKeys = r.keys()
+	for _, e := range result.Expectations {
+		r.record(e.At, -1, recordExpectation, text("name", e.Name), trace.Bool("pass", e.Pass))
+	}
+	for _, i := range result.Invariants {
+		r.record(now, -1, recordInvariant, text("name", i.Name), trace.Bool("off", i.Off), trace.Bool("pass", i.Pass),
+			trace.Uint("checks", i.Checks))
+	}
+	r.record(now, -1, recordEnd, trace.Bool("interrupted", interrupted), text("stopped", stopped))
+	digest := r.trace.Digest()
+	result.Records, result.Digest = r.trace.Count(), hex.EncodeToString(digest[:])
+	return result
+}
+
+// finishInvariants answers all verdicts, those that are off included.
+func (r *Run) finishInvariants(now time.Duration) []InvariantResult {
+	var out []InvariantResult
+	on := r.invariants
+	for _, name := range Invariants() {
+		if len(on) > 0 && on[0].name() == name {
+			out = append(out, on[0].finish(now))
+			on = on[1:]
+		} else {
+			out = append(out, InvariantResult{Name: name, Off: true})
+		}
+	}
+	return out
+}
+
+// finishFailures completes each failure with what the other end knew: an
+// initiator learns of a refusal, but not what the responder would have taken.
+func (r *Run) finishFailures() []Failure {
+	for i := range r.failures {
+		f := &r.failures[i]
+		if f.LocalProposals != nil && f.RemoteProposals != nil {
+			continue
+		}
+		for j := range r.failures {
+			other := &r.failures[j]
+			if other.Node != f.Peer || other.Peer != f.Node || other.LocalProposals == nil || f.Reason != other.Reason {
+				continue
+			}
+			if f.LocalProposals == nil {
+				f.LocalProposals = other.RemoteProposals
+			}
+			f.RemoteProposals = other.LocalProposals
+			break
+		}
+	}
+	return r.failures
+}
+
+// keys are the keys of all SAs there were, each once though two nodes hold it.
+func (r *Run) keys() (ikeKeys []capture.IKEKeys, espKeys []capture.ESPKeys) {
+	type spis struct{ i, r [8]byte }
+	seenIKE := map[spis]bool{}
+	for _, rec := range r.ikeKeys {
+		k := ikeSAKeys(rec.Keys)
+		if id := (spis{k.SPIi, k.SPIr}); !seenIKE[id] {
+			seenIKE[id] = true
+			ikeKeys = append(ikeKeys, k)
+		}
+	}
+	type espSA struct {
+		src, dst netip.Addr
+		spi      uint32
+	}
+	seenESP := map[espSA]bool{}
+	for _, k := range r.espKeys {
+		if id := (espSA{k.Src, k.Dst, k.SPI}); !seenESP[id] {
+			seenESP[id] = true
+			espKeys = append(espKeys, k)
+		}
+	}
+	return ikeKeys, espKeys
 }

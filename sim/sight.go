@@ -35,6 +35,30 @@ type sight struct {
 	ike []byte
 	// esp is the ESP packet from its SPI on, nil when the packet carries none.
 	esp []byte
+	// icmp is the ICMP message, nil when the packet is none.
+	icmp []byte
+}
+
+// icmpHeaderBytes is the length of an ICMP error in front of what it quotes
+// (RFC 792, RFC 4443).
+const icmpHeaderBytes = 8
+
+// quote is the packet that an ICMP error is about, nil for other packets.
+func (s *sight) quote() []byte {
+	if len(s.icmp) < icmpHeaderBytes {
+		return nil
+	}
+	isError := s.protocol == protocolICMPv6 && s.icmp[0] < 128
+	if s.protocol == protocolICMP {
+		switch header.ICMPv4Type(s.icmp[0]) {
+		case header.ICMPv4DstUnreachable, header.ICMPv4TimeExceeded, header.ICMPv4ParamProblem:
+			isError = true
+		}
+	}
+	if !isError {
+		return nil
+	}
+	return s.icmp[icmpHeaderBytes:]
 }
 
 // look reads a packet into s. It answers false when that is not an IP packet
@@ -97,6 +121,7 @@ func (s *sight) lookTransport(b []byte) {
 	switch s.protocol {
 	case protocolICMP, protocolICMPv6:
 		if len(b) >= 2 {
+			s.icmp = b
 			s.srcPort = binary.BigEndian.Uint16(b)
 			s.dstPort, s.portsKnown = s.srcPort, true
 		}

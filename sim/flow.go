@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/topology"
+)
+
+// A flow's packet begins with a header of its own, from which the receiver
+// knows which packet of which flow it is and when it left: the flow's number
+// from 1 (4 octets), the packet's sequence number (4) and the instant in
+// nanoseconds (8), all big-endian. The rest is zero.
+const flowHeaderBytes = 16
+
+// flowPacketsMax bounds the packets of one flow, by the header's field.
+const flowPacketsMax = math.MaxUint32
+
+// flow is one flow of the plan while it runs.
+type flow struct {
+	topology.Flow
+	number   uint32 // from 1, in the plan's order
+	from, to int    // nodes
+	next     uint64 // number of the next packet, from 0
+	meter    flowMeter
+}
+
+func newFlow(f topology.Flow, number uint32, from, to int) (*flow, error) {
+	if f.SizeBytes < flowHeaderBytes {
+		return nil, fmt.Errorf("flow %q: size is %d octets; a packet's sequence number and time take %d, so let size be at least that",
+			f.Name, f.SizeBytes, flowHeaderBytes)
+	}
+	if f.Rate.Packets == 0 || f.Rate.Per <= 0 {
+		return nil, fmt.Errorf("flow %q: rate is %d packets per %v; both must be positive", f.Name, f.Rate.Packets, f.Rate.Per)
+	}
+	return &flow{Flow: f, number: number, from: from, to: to}, nil
+}
+
+// due is when the next packet leaves; ok is false when the flow is over.
+func (f *flow) due() (at time.Duration, ok bool) {
+	if f.Packets > 0 && f.next >= f.Packets || f.next >= flowPacketsMax {
+		return 0, false
+	}
+	at = f.Start + f.Rate.At(f.next)
+	return at, at >= f.Start && at < f.Stop
+}
+
+// send makes the next packet.
+func (f *flow) send(now time.Duration) Order {
+	f.next++
+	sequence := f.meter.sent(now, f.SizeBytes)
+	payload := make([]byte, f.SizeBytes)
+	binary.BigEndian.PutUint32(payload, f.number)
+	binary.BigEndian.PutUint32(payload[4:], uint32(sequence))
+	binary.BigEndian.PutUint64(payload[8:], uint64(now))
+	if f.Protocol == topology.ProtocolICMP {
+		return Order{Node: f.from, Input: node.EchoOut{
+			Src: f.FromAddr, Dst: f.ToAddr, ID: f.echoID(), Sequence: uint16(sequence), Payload: payload,
+		}}
+	}
+	return Order{Node: f.from, Input: node.DatagramOut{
+		Src:     netip.AddrPortFrom(f.FromAddr, f.SourcePort),
+		Dst:     netip.AddrPortFrom(f.ToAddr, f.DestinationPort),
+		Payload: payload,
+	}}
+}
+
+// echoID is the identifier of the flow's echo requests. Flows that share one
+// are told apart by the packets' own header.
+func (f *flow) echoID() uint16 { return uint16(f.number) }
+
+// flowArrival is a flow's packet at its receiver.
+type flowArrival struct {
+	number   uint32
+	sequence uint64
+	sentAt   time.Duration
+}
+
+// parseFlowPayload reads the header of a flow's packet; ok is false when the
+// payload is too short for one.
+func parseFlowPayload(b []byte) (a flowArrival, ok bool) {
+	if len(b) < flowHeaderBytes {
+		return a, false
+	}
+	return flowArrival{
+		number:   binary.BigEndian.Uint32(b),
+		sequence: uint64(binary.BigEndian.Uint32(b[4:])),
+		sentAt:   time.Duration(binary.BigEndian.Uint64(b[8:])),
+	}, true
+}
+
+// receiver is the node at which packets of the flow are counted: for echo
+// requests the sender, which gets the replies.
+func (f *flow) receiver() int {
+	if f.Protocol == topology.ProtocolICMP {
+		return f.from
+	}
+	return f.to
+}
+
+// figures are the flow's figures as of now.
+func (f *flow) figures(now time.Duration) FlowResult {
+	_, goesOn := f.due()
+	r := f.meter.figures(now, !goesOn)
+	r.Name, r.Protocol, r.From, r.To = f.Name, f.Protocol, f.Flow.From, f.Flow.To
+	return r
+}

@@ -1,0 +1,321 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/suite"
+	"github.com/ikelab/ikelab/impair"
+	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/sim/capture"
+	"github.com/ikelab/ikelab/sim/trace"
+	"github.com/ikelab/ikelab/topology"
+)
+
+// failuresMax bounds the failures that a result lists.
+const failuresMax = 1024
+
+// Observe takes one output of a node, in the order in which Handle answered
+// them. Packets that leave are looked at, not sent; the engine calls Transit for
+// them when it has put them on their link.
+func (r *Run) Observe(now time.Duration, nodeIndex int, out node.Output) {
+	switch out := out.(type) {
+	case *node.PacketOut:
+		if out.Exchange != nil && r.seen.look(out.Bytes) {
+			r.ladder.sent(now, nodeIndex, r.plan.Nodes[nodeIndex].Name, r.peerName(r.seen.dst), out.Exchange, len(r.seen.ike))
+		}
+	case *node.Deliver:
+		r.delivered(now, nodeIndex, out)
+	case *node.Event:
+		r.event(now, nodeIndex, out)
+	}
+}
+
+// Transit sees a packet at a link's end: going up when it leaves its node,
+// going down when it enters it. drop says why the link dropped it, and is empty
+// for a packet that goes on; one that is dropped on its way down is seen when it
+// is dropped. The bytes are not kept.
+func (r *Run) Transit(now time.Duration, nodeIndex, iface int, direction impair.Direction, packet []byte, drop string) {
+	s := &r.seen
+	whole := s.look(packet)
+	if drop != "" {
+		r.recordDrop(now, nodeIndex, iface, direction, s, drop)
+	}
+	if !whole {
+		return
+	}
+	if s.ike != nil && (drop != "" || direction == impair.Down && r.owns(nodeIndex, s.dst)) {
+		r.ladder.fate(now, s, drop)
+	}
+	if direction == impair.Down && drop != "" {
+		return // nobody saw it
+	}
+	r.sighted = sighted{now: now, node: nodeIndex, direction: direction, own: r.owns(nodeIndex, s.src), packet: s}
+	r.tell(&r.sighted)
+}
+
+// Unreachable notes that nobody on the network has a packet's next hop.
+func (r *Run) Unreachable(now time.Duration, nodeIndex, iface int, nextHop netip.Addr, packet []byte) {
+	r.unreachable++
+	whole := r.seen.look(packet)
+	r.record(now, nodeIndex, recordUnreachable,
+		text("interface", r.interfaceName(nodeIndex, iface)), text("next_hop", nextHop.String()), trace.Int("bytes", len(packet)))
+	if whole && r.seen.ike != nil {
+		r.ladder.fate(now, &r.seen, "next hop unreachable")
+	}
+}
+
+func (r *Run) owns(nodeIndex int, addr netip.Addr) bool {
+	owner, ok := r.owner[addr]
+	return ok && owner == nodeIndex
+}
+
+// tell hands an observation to every invariant.
+func (r *Run) tell(o observation) {
+	for _, i := range r.invariants {
+		i.observe(o)
+	}
+}
+
+// delivered takes what reached the inside of a host: a flow's packet, or
+// something for nobody.
+func (r *Run) delivered(now time.Duration, nodeIndex int, d *node.Deliver) {
+	if a, ok := parseFlowPayload(d.Payload); ok && d.Kind != node.DeliverICMPError && a.number >= 1 && int(a.number) <= len(r.flows) {
+		f := r.flows[a.number-1]
+		isEcho := d.Kind == node.DeliverEchoReply
+		if f.receiver() == nodeIndex && isEcho == (f.Protocol == topology.ProtocolICMP) &&
+			f.meter.arrivedAt(now, a.sentAt, a.sequence, len(d.Payload)) {
+			r.record(now, nodeIndex, recordFlowArrival, text("flow", f.Name),
+				trace.Uint("sequence", a.sequence), trace.Int("delay", now-a.sentAt), trace.Bool("protected", d.Protected))
+			return
+		}
+	}
+	r.record(now, nodeIndex, recordDelivered, trace.Uint("what", d.Kind),
+		text("src", d.Src.String()), text("dst", d.Dst.String()), trace.Int("bytes", len(d.Payload)),
+		trace.Uint("type", d.Type), trace.Uint("code", d.Code), trace.Uint("mtu", d.MTU))
+}
+
+// event takes a node's event: into the trace, the counts, the states that
+// expectations ask for, the steps that wait for it, and the invariants.
+func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
+	r.recordEvent(now, nodeIndex, e)
+	connection := e.ESP.Connection
+	if e.IKE != nil {
+		connection = e.IKE.Connection
+	}
+	state := &r.nodes[nodeIndex]
+	r.counts.note(now, eventKey{string(e.Kind), nodeIndex, connection}, state.plan.Name)
+	r.selectors(now, string(e.Kind), state.plan.Name, connection)
+	switch e.Kind {
+	case node.EventPacketDropped, node.EventPolicyDrop:
+		state.dropped++
+		state.drops[string(e.Drop.Reason)]++
+	case node.EventESPIn:
+		if c := state.child(connection, e.ESP.Child); c != nil {
+			c.packetsIn++
+			c.bytesIn += uint64(e.ESP.Inner.Bytes)
+		}
+		r.opened = opened{now, association{nodeIndex, e.ESP.Ordinal}, e.ESP.SPI, e.ESP.Sequence}
+		r.tell(&r.opened)
+	case node.EventESPOut:
+		if c := state.child(connection, e.ESP.Child); c != nil {
+			c.packetsOut++
+			c.bytesOut += uint64(e.ESP.Inner.Bytes)
+		}
+		r.sealed = sealed{now, association{nodeIndex, e.ESP.Ordinal}, e.ESP.SPI, e.ESP.Sequence, e.ESP.IV, e.ESP.IVBytes}
+		r.tell(&r.sealed)
+	case node.EventInterfaceUp, node.EventInterfaceDown, node.EventAddressChanged:
+		r.changed(now)
+	}
+	if e.IKE != nil {
+		r.ikeRecord(now, nodeIndex, state, e.IKE)
+	}
+}
+
+// selectors counts an event for the watches and for the steps that wait for it.
+func (r *Run) selectors(now time.Duration, event, nodeName, connection string) {
+	for i, s := range r.plan.Watches {
+		if s.Matches(event, nodeName, connection) {
+			if r.watches[i].Count++; r.watches[i].Count == uint64(max(s.Nth, 1)) {
+				r.watches[i].At = now
+			}
+		}
+	}
+	for i := range r.waiting {
+		w := &r.waiting[i]
+		step := &r.plan.Steps[w.step]
+		if w.done || !step.On.Matches(event, nodeName, connection) {
+			continue
+		}
+		if w.count++; w.count == max(step.On.Nth, 1) {
+			w.done = true
+			r.timeline.add(due{at: now + step.After, kind: dueStep, index: w.step})
+		}
+	}
+}
+
+// ikeRecord follows the IKE SAs and children of a node.
+func (r *Run) ikeRecord(now time.Duration, nodeIndex int, state *nodeState, rec *ike.Record) {
+	c := state.connection(rec.Connection)
+	if c == nil {
+		c = &connectionState{} // what belongs to no connection of the plan is not kept
+	}
+	if rec.Exchange != nil && rec.Connection != "" {
+		r.ladder.named(nodeIndex, rec.Exchange.SPIi, rec.Connection)
+	}
+	switch rec.Kind {
+	case ike.RecordIKEInit:
+		if rec.Initiator {
+			c.attempts++
+		}
+	case ike.RecordKeys:
+		state.spis[rec.IKE] = spiPair{rec.Keys.SPIi, rec.Keys.SPIr}
+		r.ikeKeys = append(r.ikeKeys, rec)
+	case ike.RecordIKEEstablished:
+		c.standing++
+		r.established++
+		if c.establishedCount++; c.establishedCount == 1 {
+			c.establishedAt = now
+		}
+		c.failed = ""
+		pair := state.spis[rec.IKE]
+		r.ladder.named(nodeIndex, pair.i, rec.Connection)
+		r.tell(&established{now, nodeIndex, rec.Connection, pair.i, pair.r})
+		r.changed(now)
+	case ike.RecordIKEDeleted:
+		c.standing--
+		r.established--
+		pair := state.spis[rec.IKE]
+		r.tell(&gone{now, nodeIndex, pair.i, pair.r})
+		r.changed(now)
+	case ike.RecordIKEFailed, ike.RecordIKEExpired:
+		c.failedCount++
+		c.failed = rec.Field("reason")
+		r.failed(now, nodeIndex, rec)
+	case ike.RecordRetransmit:
+		c.retransmissions++
+	case ike.RecordReceived:
+		if x := rec.Exchange; x != nil && x.Response {
+			r.tell(&answered{now, nodeIndex, x.SPIi, x.Type, x.MessageID})
+		}
+	case ike.RecordNATDetected:
+		c.nat = true
+	case ike.RecordChildInstalled, ike.RecordChildFailed, ike.RecordChildDeleted:
+		r.childRecord(now, nodeIndex, state, c, rec)
+	}
+}
+
+// childRecord follows the CHILD_SAs of a node.
+func (r *Run) childRecord(now time.Duration, nodeIndex int, state *nodeState, c *connectionState, rec *ike.Record) {
+	defer r.changed(now)
+	name := rec.Field("child")
+	child := state.child(rec.Connection, name)
+	if child == nil {
+		child = &childState{}
+	}
+	switch rec.Kind {
+	case ike.RecordChildInstalled:
+		sa := rec.Child
+		child.standing++
+		child.installs++
+		child.failed = ""
+		c.encap = sa.Encap
+		r.espKeys = append(r.espKeys, espKeys(sa, false), espKeys(sa, true))
+		r.tell(&installed{
+			now: now, by: association{nodeIndex, sa.Ordinal},
+			policy: policy{connection: sa.Connection, child: sa.Child, local: sa.LocalTS, remote: sa.RemoteTS},
+			ike:    state.spis[sa.IKE].i, spiIn: sa.SPIIn, spiOut: sa.SPIOut,
+			keyIn: printKeys(sa.In), keyOut: printKeys(sa.Out),
+			replayWindow: sa.ReplayWindowPackets, peer: sa.Remote.Addr(),
+		})
+	case ike.RecordChildFailed:
+		child.failed = rec.Field("reason")
+		r.failed(now, nodeIndex, rec)
+	case ike.RecordChildDeleted:
+		child.standing--
+		in, out := parseSPI(rec.Field("spi-in")), parseSPI(rec.Field("spi-out"))
+		r.tell(&removed{now, nodeIndex, in, out})
+	}
+}
+
+// failed keeps a failed negotiation for the result.
+func (r *Run) failed(now time.Duration, nodeIndex int, rec *ike.Record) {
+	r.changed(now)
+	if len(r.failures) == failuresMax {
+		return
+	}
+	f := Failure{
+		At: now, Node: r.plan.Nodes[nodeIndex].Name, Connection: rec.Connection,
+		Child: rec.Field("child"), Reason: rec.Field("reason"),
+		LocalProposals:  splitProposals(rec.Field("local-proposals")),
+		RemoteProposals: splitProposals(rec.Field("remote-proposals")),
+	}
+	if rec.Remote.IsValid() {
+		f.Peer = r.peerName(rec.Remote.Addr())
+	}
+	for _, field := range rec.Fields {
+		switch field.Key {
+		case "child", "reason", "local-proposals", "remote-proposals":
+		default:
+			f.Fields = append(f.Fields, trace.Field(field))
+		}
+	}
+	r.failures = append(r.failures, f)
+}
+
+// splitProposals separates a record's list of proposals.
+func splitProposals(list string) []string {
+	if list == "" {
+		return nil
+	}
+	parts := strings.Split(list, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts
+}
+
+// parseSPI reads an SPI as records write it, 0 when there is none.
+func parseSPI(s string) uint32 {
+	v, err := strconv.ParseUint(strings.TrimPrefix(s, "0x"), 16, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(v)
+}
+
+// printKeys stands for one direction's keys.
+func printKeys(k ike.ChildKeys) keyPrint {
+	h := sha256.New()
+	var length [4]byte
+	binary.BigEndian.PutUint32(length[:], uint32(len(k.Encr)))
+	h.Write(length[:])
+	h.Write(k.Encr)
+	h.Write(k.Integ)
+	return keyPrint(h.Sum(nil)[:16])
+}
+
+// espKeys are one direction's keys for Wireshark.
+func espKeys(sa *ike.ChildSA, outbound bool) capture.ESPKeys {
+	k := capture.ESPKeys{Src: sa.Remote.Addr(), Dst: sa.Local.Addr(), SPI: sa.SPIIn, ESN: sa.ESN}
+	keys := sa.In
+	if outbound {
+		k.Src, k.Dst, k.SPI, keys = sa.Local.Addr(), sa.Remote.Addr(), sa.SPIOut, sa.Out
+	}
+	k.Encr, _ = sa.Proposal.Find(suite.TransformENCR)
+	k.Integ, _ = sa.Proposal.Find(suite.TransformINTEG)
+	k.EncrKey, k.IntegKey = keys.Encr, keys.Integ
+	return k
+}
+
+// ikeSAKeys are an IKE SA's keys for Wireshark.
+func ikeSAKeys(k *ike.Keys) capture.IKEKeys {
+	return capture.IKEKeys{
+		SPIi: k.SPIi, SPIr: k.SPIr, SKei: k.SKei, SKer: k.SKer, SKai: k.SKai, SKar: k.SKar, Encr: k.Encr, Integ: k.Integ,
+	}
+}
