@@ -37,26 +37,28 @@ func (r *Run) Observe(now time.Duration, nodeIndex int, out node.Output) {
 }
 
 // Transit sees a packet at a link's end: going up when it leaves its node,
-// going down when it enters it. drop says why the link dropped it, and is empty
-// for a packet that goes on; one that is dropped on its way down is seen when it
-// is dropped. The bytes are not kept.
-func (r *Run) Transit(now time.Duration, nodeIndex, iface int, direction impair.Direction, packet []byte, drop string) {
+// before the link has done anything to it, and going down when it enters its
+// node. The bytes are not kept.
+func (r *Run) Transit(now time.Duration, nodeIndex, iface int, direction impair.Direction, packet []byte) {
 	s := &r.seen
-	whole := s.look(packet)
-	if drop != "" {
-		r.recordDrop(now, nodeIndex, iface, direction, s, drop)
-	}
-	if !whole {
+	if !s.look(packet) {
 		return
 	}
-	if s.ike != nil && (drop != "" || direction == impair.Down && r.owns(nodeIndex, s.dst)) {
-		r.ladder.fate(now, s, drop)
-	}
-	if direction == impair.Down && drop != "" {
-		return // nobody saw it
+	if s.ike != nil && direction == impair.Down && r.owns(nodeIndex, s.dst) {
+		r.ladder.fate(now, s, "")
 	}
 	r.sighted = sighted{now: now, node: nodeIndex, direction: direction, own: r.owns(nodeIndex, s.src), packet: s}
 	r.tell(&r.sighted)
+}
+
+// Dropped notes that the link at an interface dropped a packet on its way up or
+// down, and why.
+func (r *Run) Dropped(now time.Duration, nodeIndex, iface int, direction impair.Direction, packet []byte, reason string) {
+	whole := r.seen.look(packet)
+	r.recordDrop(now, nodeIndex, iface, direction, &r.seen, reason)
+	if whole && r.seen.ike != nil {
+		r.ladder.fate(now, &r.seen, reason)
+	}
 }
 
 // Unreachable notes that nobody on the network has a packet's next hop.

@@ -13,7 +13,6 @@ import (
 // Kinds of the run's own records; all others are node.EventKind.
 const (
 	recordStep        = "step"
-	recordLink        = "link"
 	recordLinkDrop    = "link-drop"
 	recordFlowSent    = "flow-sent"
 	recordFlowArrival = "flow-arrival"

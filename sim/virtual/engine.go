@@ -3,19 +3,39 @@ package virtual
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
+	"time"
 
+	"github.com/ikelab/ikelab/impair"
+	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/sim"
+	"github.com/ikelab/ikelab/sim/trace"
 )
 
-// EventsMax is how many events a run may have where Engine does not say.
-const EventsMax = 2_000_000_000
+const (
+	// EventsMax is how many events a run may have where Engine does not say.
+	EventsMax = 1_000_000_000
+	// contextEvents is how often, in events, the context is asked.
+	contextEvents = 256
+	// progressEvents is how often, in events, progress is reported.
+	progressEvents = 4096
+	// instantEventsMax is how many events may fall on one instant. Nodes and
+	// links cannot make more: a packet dies after its 255th hop, and a node's
+	// deadline moves on when it is served.
+	instantEventsMax = 10_000_000
+)
 
 // ErrEventBudget says that a run had more events than its engine allows, as a
-// routing loop or a lab far too large makes it have.
+// lab far too large has.
 var ErrEventBudget = errors.New("event budget exhausted")
 
-// Engine runs labs in virtual time. The zero value is ready; one Engine may run
-// several labs, each on one goroutine.
+// ErrTimeStands says that virtual time did not go on for instantEventsMax
+// events, which is a defect of a node or a link.
+var ErrTimeStands = errors.New("virtual time stands still")
+
+// Engine runs labs in virtual time. The zero value is ready, and may run several
+// labs at a time.
 type Engine struct {
 	// EventsMax bounds the events of a run, 0 for the constant EventsMax.
 	EventsMax uint64
@@ -23,7 +43,324 @@ type Engine struct {
 
 var _ sim.Engine = Engine{}
 
-// Run implements sim.Engine.
+// Run implements sim.Engine. Besides the errors of building the nodes it answers
+// ErrEventBudget and ErrTimeStands, with a result all the same.
 func (e Engine) Run(ctx context.Context, r *sim.Run, opt sim.EngineOptions) (*sim.Result, error) {
-	return nil, nil
+	w, err := newWorld(r, opt)
+	if err != nil {
+		return nil, err
+	}
+	budget := e.EventsMax
+	if budget == 0 {
+		budget = EventsMax
+	}
+	return w.run(ctx, budget)
+}
+
+// arrivalKind says where a travelling packet arrives.
+type arrivalKind uint8
+
+const (
+	// eventTimeline: the run's own deadline.
+	eventTimeline arrivalKind = iota
+	// eventSwitch: a packet has left a link upwards and is switched to the
+	// interface that has its next hop.
+	eventSwitch
+	// eventNode: a packet has left a link downwards, into its node.
+	eventNode
+	// eventWake: a node's deadline.
+	eventWake
+)
+
+// event is what the heap holds. Its instant is in its key.
+type event struct {
+	kind    arrivalKind
+	node    int32 // sender for eventSwitch, receiver for eventNode
+	iface   int32
+	nextHop netip.Addr // for eventSwitch
+	packet  []byte
+}
+
+// linkEnd is a node's interface in the world: its link and its network.
+type linkEnd struct {
+	link    *impair.Link
+	network int
+	// number is the link's place in the plan's order, from which its sources
+	// and classification points follow.
+	number uint32
+	// sequence counts the events of each direction.
+	sequence [2]uint64
+}
+
+// host is a node in the world.
+type host struct {
+	node *node.Node
+	ends []linkEnd
+	// wake is the earliest wake on the heap; waking says that there is one.
+	// Wakes at other instants are stale and do nothing.
+	wake     time.Duration
+	waking   bool
+	sequence uint64
+}
+
+// onLink is an address on a network.
+type onLink struct {
+	network int
+	addr    netip.Addr
+}
+
+// endpoint is an interface of a node.
+type endpoint struct{ node, iface int32 }
+
+// world is the state of one run in virtual time. Everything happens on the
+// goroutine that calls run.
+type world struct {
+	r          *sim.Run
+	opt        sim.EngineOptions
+	hosts      []host
+	addresses  map[onLink]endpoint
+	classifier *trace.Classifier
+	heap       heap[event]
+	now        time.Duration
+	events     uint64
+	// instantEvents counts the events of the present instant.
+	instantEvents uint64
+	// timeline is the earliest wake of the run itself on the heap, as with
+	// host.wake.
+	timeline         time.Duration
+	timelineWaking   bool
+	timelineSequence uint64
+	// inputs wait while a node's outputs are carried out.
+	inputs []sim.Order
+}
+
+// Sources of events are numbered in the plan's order: the run, then the nodes,
+// then the link ends, each with its two directions.
+const sourceRun = 0
+
+func (w *world) sourceNode(n int) uint32 { return uint32(1 + n) }
+
+func (w *world) sourceLink(end *linkEnd, direction impair.Direction) uint32 {
+	return uint32(1+len(w.hosts)) + 2*end.number + uint32(direction)
+}
+
+func newWorld(r *sim.Run, opt sim.EngineOptions) (*world, error) {
+	w := &world{r: r, opt: opt, addresses: map[onLink]endpoint{}, classifier: trace.NewClassifier(r.NodeOf)}
+	plan := r.Plan()
+	networks := map[string]int{}
+	for i, n := range plan.Networks {
+		networks[n.Name] = i
+	}
+	draw := r.Draw()
+	var links uint32
+	for i, config := range r.Nodes() {
+		n, err := node.New(config)
+		if err != nil {
+			return nil, err
+		}
+		h := host{node: n}
+		for j, iface := range plan.Nodes[i].Interfaces {
+			network, ok := networks[iface.Network]
+			if !ok {
+				return nil, fmt.Errorf("node %q: interface %q is on network %q, which the lab does not have", config.Name, iface.Name, iface.Network)
+			}
+			if err := iface.Link.Validate(); err != nil {
+				return nil, fmt.Errorf("node %q: interface %q: %w", config.Name, iface.Name, err)
+			}
+			link := impair.NewLink(iface.Link, draw)
+			link.SetUp(iface.Up)
+			h.ends = append(h.ends, linkEnd{link: link, network: network, number: links})
+			links++
+			for _, a := range iface.Addresses {
+				w.addresses[onLink{network, a.Addr()}] = endpoint{int32(i), int32(j)}
+			}
+		}
+		w.hosts = append(w.hosts, h)
+	}
+	return w, nil
+}
+
+// run is the engine: it takes the next event until the run ends.
+func (w *world) run(ctx context.Context, budget uint64) (*sim.Result, error) {
+	until := w.r.Until()
+	for n := range w.hosts {
+		w.rearm(n)
+	}
+	w.rearmTimeline()
+	for w.heap.len() > 0 {
+		k := w.heap.peek()
+		if k.at >= until {
+			break
+		}
+		if w.events%contextEvents == 0 && ctx.Err() != nil {
+			return w.finish(w.now, true, ""), nil
+		}
+		if w.events == budget {
+			err := fmt.Errorf("%w: %d events until %v of %v", ErrEventBudget, w.events, w.now, until)
+			return w.finish(w.now, false, err.Error()), err
+		}
+		if w.instantEvents == instantEventsMax && k.at == w.now {
+			err := fmt.Errorf("%w at %v: %d events", ErrTimeStands, w.now, w.instantEvents)
+			return w.finish(w.now, false, err.Error()), err
+		}
+		if w.events%progressEvents == 0 {
+			w.progress()
+		}
+		if k.at > w.now {
+			w.now, w.instantEvents = k.at, 0
+		}
+		w.events++
+		w.instantEvents++
+		_, e := w.heap.pop()
+		w.handle(e)
+	}
+	return w.finish(until, false, ""), nil
+}
+
+func (w *world) finish(now time.Duration, interrupted bool, stopped string) *sim.Result {
+	w.now = now
+	w.progress()
+	return w.r.Finish(now, w.events, interrupted, stopped)
+}
+
+func (w *world) progress() {
+	if w.opt.Progress != nil {
+		w.opt.Progress(sim.Progress{Now: w.now, Until: w.r.Until(), Events: w.events, Established: w.r.Established()})
+	}
+}
+
+// handle carries one event out.
+func (w *world) handle(e event) {
+	switch e.kind {
+	case eventTimeline:
+		if w.timelineWaking && w.timeline == w.now {
+			w.timelineWaking = false
+			w.inputs = append(w.inputs, w.r.Step(w.now)...)
+		}
+	case eventSwitch:
+		w.switchPacket(e)
+	case eventNode:
+		w.transit(int(e.node), int(e.iface), impair.Down, e.packet)
+		w.input(int(e.node), node.PacketIn{Interface: int(e.iface), Bytes: e.packet})
+	case eventWake:
+		h := &w.hosts[e.node]
+		if h.waking && h.wake == w.now {
+			h.waking = false
+			w.input(int(e.node), node.Timeout{})
+		}
+	}
+	w.drain()
+	w.rearmTimeline()
+}
+
+// input queues an input for a node. A node is not entered while its outputs,
+// which live until its next Handle, are being carried out.
+func (w *world) input(n int, in node.Input) {
+	w.inputs = append(w.inputs, sim.Order{Node: n, Input: in})
+}
+
+// drain carries out what is queued, and what that queues.
+func (w *world) drain() {
+	for i := 0; i < len(w.inputs); i++ {
+		order := w.inputs[i]
+		if order.Link != nil {
+			w.hosts[order.Node].ends[order.Link.Interface].link.SetUp(order.Link.Up)
+			continue
+		}
+		for _, out := range w.hosts[order.Node].node.Handle(w.now, order.Input) {
+			w.r.Observe(w.now, order.Node, out)
+			if p, ok := out.(*node.PacketOut); ok {
+				w.transmit(order.Node, p)
+			}
+		}
+		w.rearm(order.Node)
+	}
+	clear(w.inputs)
+	w.inputs = w.inputs[:0]
+}
+
+// rearm puts a node's deadline on the heap, unless an earlier or equal wake
+// stands there already: that one will come here again.
+func (w *world) rearm(n int) {
+	h := &w.hosts[n]
+	at, _, ok := h.node.Deadline()
+	if !ok {
+		return
+	}
+	at = max(at, w.now)
+	if h.waking && h.wake <= at {
+		return
+	}
+	h.wake, h.waking = at, true
+	h.sequence++
+	w.heap.push(key{at: at, class: classTimer, source: w.sourceNode(n), sequence: h.sequence},
+		event{kind: eventWake, node: int32(n)})
+}
+
+// rearmTimeline does the same for the run's own deadline.
+func (w *world) rearmTimeline() {
+	at, ok := w.r.Deadline()
+	if !ok {
+		return
+	}
+	at = max(at, w.now)
+	if w.timelineWaking && w.timeline <= at {
+		return
+	}
+	w.timeline, w.timelineWaking = at, true
+	w.timelineSequence++
+	w.heap.push(key{at: at, class: classTimeline, source: sourceRun, sequence: w.timelineSequence}, event{kind: eventTimeline})
+}
+
+// transmit puts a packet on the link of the interface that it leaves by.
+func (w *world) transmit(n int, p *node.PacketOut) {
+	w.enterLink(n, p.Interface, impair.Up, p.NextHop, p.Bytes)
+}
+
+// switchPacket finds the interface that has a packet's next hop and puts the
+// packet on that interface's link. Nobody there is what an unanswered ARP or
+// neighbour solicitation would have found.
+func (w *world) switchPacket(e event) {
+	end := &w.hosts[e.node].ends[e.iface]
+	to, ok := w.addresses[onLink{end.network, e.nextHop}]
+	if !ok {
+		w.r.Unreachable(w.now, int(e.node), int(e.iface), e.nextHop, e.packet)
+		w.input(int(e.node), node.NeighborFailed{Interface: int(e.iface), Bytes: e.packet})
+		return
+	}
+	w.enterLink(int(to.node), int(to.iface), impair.Down, e.nextHop, e.packet)
+}
+
+// enterLink lets a link decide about a packet and puts what comes out on the
+// heap.
+func (w *world) enterLink(n, iface int, direction impair.Direction, nextHop netip.Addr, packet []byte) {
+	end := &w.hosts[n].ends[iface]
+	if direction == impair.Up {
+		w.transit(n, iface, impair.Up, packet)
+	}
+	point := int(2*end.number) + int(direction)
+	identity := w.classifier.Classify(point, packet)
+	deliveries, drop := end.link.Step(w.now, direction, impair.Packet{Identity: identity, Bytes: packet})
+	if drop != "" {
+		w.r.Dropped(w.now, n, iface, direction, packet, drop)
+	}
+	for _, d := range deliveries {
+		k := key{at: d.At, class: classNetwork, source: w.sourceLink(end, direction)}
+		e := event{kind: eventSwitch, node: int32(n), iface: int32(iface), nextHop: nextHop, packet: d.Packet.Bytes}
+		if direction == impair.Down {
+			k.class, e.kind = classArrival, eventNode
+		}
+		k.sequence = end.sequence[direction]
+		end.sequence[direction]++
+		w.heap.push(k, e)
+	}
+}
+
+// transit shows a packet at a link end to the run and the tap: one that goes up
+// before the link may change it, one that goes down when it arrives.
+func (w *world) transit(n, iface int, direction impair.Direction, packet []byte) {
+	w.r.Transit(w.now, n, iface, direction, packet)
+	if w.opt.Tap != nil {
+		w.opt.Tap.Packet(w.now, n, iface, direction, packet)
+	}
 }
