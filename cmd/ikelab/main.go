@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	// The first signal asks a run to stop and write what it has. After it the default is restored, so that a second
+	// one ends the program at once.
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, restore)
+	status := execute(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	restore()
+	os.Exit(status)
+}
+
+// stdio is what a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// execute runs one command line and answers the exit status.
+func execute(ctx context.Context, args []string, std stdio) int {
+	root := newRoot(std)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && err.Error() != "" {
+		_, _ = fmt.Fprintln(std.err, "ikelab:", err)
+	}
+	return statusOf(err)
+}
+
+func newRoot(std stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ikelab",
+		Short: "IPsec labs in virtual time",
+		Long: `ikelab runs labs: one HCL file describes hosts, gateways, links, faults and traffic;
+every gateway negotiates IKEv2 and carries ESP; time is virtual, so a run is fast and the
+same on every machine for the same seed.
+
+Exit status: 0 everything held; 1 an expectation or invariant failed; 2 the lab or the
+command line is wrong; 3 this host lacks something, named; 4 an internal or IO error;
+130 interrupted.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_ = cmd.Help() // to standard output; what fails there fails for the caller too
+			return silent(exitUsage)
+		},
+	}
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(
+		newRunCommand(std),
+		newValidateCommand(std),
+		newFmtCommand(std),
+		newGraphCommand(std),
+		newDoctorCommand(std),
+		newVersionCommand(std),
+	)
+	return root
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ikelab/ikelab/sim"
+	"github.com/ikelab/ikelab/sim/report"
+	"github.com/ikelab/ikelab/sim/virtual"
+)
+
+// engines are the names that --engine knows, and what is to be said of one that this version does not have.
+var engines = []struct{ name, absent string }{
+	{"sim", ""},
+	{"netns", "it runs labs in real network namespaces and comes with a later version"},
+	{"guest", "it runs labs in a user-mode Linux with a virtual clock and comes with a later version"},
+}
+
+// Cuts of what run prints; with --out everything is in files.
+const (
+	pairsPrintedMax = 3
+	rowsPrintedMax  = 16
+)
+
+// runFlags are run's flags.
+type runFlags struct {
+	engine string
+	seed   uint64
+	seeded bool
+	vars   []string
+	until  time.Duration
+	out    string
+	asJSON bool
+}
+
+func newRunCommand(std stdio) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run LAB",
+		Short: "Run a lab to its end and judge it",
+		Long: `run carries a lab out in virtual time, checks its expectations and the invariants that hold
+in every lab, and prints the ladder of the IKE exchanges, the figures and the verdicts. The
+last two lines of standard output are
+
+  digest  sha256:...
+  result  pass|fail|interrupted  expectations N/M  invariants N/M
+
+The same lab, seed and version give the same digest on every machine.
+
+--out DIR writes result.json, trace.jsonl, capture.pcapng, ladder.txt, and wireshark/ with
+the keys and settings that show the capture decrypted. Files of an earlier run are replaced,
+others are left alone.
+
+An interrupt (Ctrl-C) ends the run, which then writes and prints what it has; a second one
+ends the program at once.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.seeded = cmd.Flags().Changed("seed")
+			if cmd.Flags().Changed("until") && f.until <= 0 {
+				return usageError("--until %v: want a duration greater than zero, such as 30s", f.until)
+			}
+			return runLab(cmd.Context(), std, args[0], f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.engine, "engine", "sim", "sim: virtual time; netns and guest come with later versions")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed in place of the lab's")
+	flags.StringArrayVar(&f.vars, "var", nil, "value of a variable of the lab, `name=value`; may be repeated")
+	flags.DurationVar(&f.until, "until", 0, "end the run at this virtual time, before the lab's own end")
+	flags.StringVar(&f.out, "out", "", "`directory` for result, trace, capture, keys and ladder")
+	flags.BoolVar(&f.asJSON, "json", false, "print the result as JSON, and nothing else, on standard output")
+	return cmd
+}
+
+// checkEngine refuses engines that this version does not have.
+func checkEngine(name string) error {
+	var known []string
+	for _, e := range engines {
+		if e.name == name {
+			if e.absent != "" {
+				return usageError("--engine %s: this version does not have it; %s. --engine sim runs the same lab in virtual time", name, e.absent)
+			}
+			return nil
+		}
+		known = append(known, e.name)
+	}
+	return usageError("--engine %q: want one of %s", name, strings.Join(known, ", "))
+}
+
+// runLab is run, its command line being read.
+func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
+	if err := checkEngine(f.engine); err != nil {
+		return err
+	}
+	plan, err := loadLab(std, lab, f.vars)
+	if err != nil {
+		return err
+	}
+	opt := sim.Options{Until: f.until}
+	if f.seeded {
+		opt.Seed = &f.seed
+	}
+	var files *artefacts
+	var engineOptions sim.EngineOptions
+	if f.out != "" {
+		// Before the run: who cannot be written to should not be waited for.
+		if files, err = createArtefacts(f.out, plan); err != nil {
+			return internalError("--out: %w", err)
+		}
+		defer files.abandon()
+		opt.Trace.Sink = files.trace
+		engineOptions.Tap = files
+	}
+	run, err := sim.New(plan, opt)
+	if err != nil {
+		return usageError("%s: %w", lab, err)
+	}
+
+	show := startProgress(std.err)
+	engineOptions.Progress = show.report
+	result, engineErr := virtual.Engine{}.Run(ctx, run, engineOptions)
+	show.stop()
+	if result == nil {
+		return internalError("%w", engineErr)
+	}
+
+	if files != nil {
+		gaps, err := files.finish(run, result)
+		if err != nil {
+			return internalError("--out: %w", err)
+		}
+		for _, gap := range gaps {
+			_, _ = fmt.Fprintln(std.err, "ikelab: Wireshark does not show all of", gap)
+		}
+	}
+	if err := printResult(std, result, f); err != nil {
+		return internalError("%w", err)
+	}
+	switch {
+	case result.Interrupted:
+		return silent(exitInterrupted)
+	case engineErr != nil:
+		return internalError("%w", engineErr)
+	case !result.OK():
+		return silent(exitFailed)
+	}
+	return nil
+}
+
+// printResult writes what a run came to to standard output.
+func printResult(std stdio, result *sim.Result, f runFlags) error {
+	if f.asJSON {
+		return writeJSON(std.out, result)
+	}
+	width, color := terminal(std.out)
+	return report.Summary(std.out, result, report.Options{
+		WidthColumns: width,
+		Colour:       color,
+		PairsMax:     pairsPrintedMax,
+		RowsMax:      rowsPrintedMax,
+		OutDir:       f.out,
+	})
+}
