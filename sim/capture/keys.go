@@ -107,6 +107,14 @@ var (
 	}
 )
 
+// Gaps of SAs with extended sequence numbers. Their check value covers 32 bits that no packet carries and that
+// the table of Wireshark 4.0 cannot state.
+const (
+	reasonESNUnchecked = "decrypted, but Wireshark 4.0 cannot check the integrity of extended sequence numbers"
+	reasonESNMarkedBad = "decrypted, but Wireshark 4.0 calls every integrity check value wrong, " +
+		"because it does not know extended sequence numbers"
+)
+
 // WriteIKEv2DecryptionTable writes Wireshark's table of that name. It returns the SAs that Wireshark cannot
 // decrypt, which stand in the table as comments. The order of the keys is kept.
 func WriteIKEv2DecryptionTable(w io.Writer, keys []IKEKeys) ([]Gap, error) {
@@ -154,13 +162,13 @@ func WriteESPSA(w io.Writer, keys []ESPKeys) ([]Gap, error) {
 			continue
 		}
 		if k.ESN {
-			// The check value covers 32 bits that no packet carries and that this table cannot state.
-			gap := Gap{SA: sa, Reason: "decrypted, but Wireshark 4.0 cannot check the integrity with extended sequence numbers"}
-			fmt.Fprintf(out, "# %s\n", gap)
-			gaps = append(gaps, gap)
+			gap := Gap{SA: sa, Reason: reasonESNMarkedBad}
 			if !k.Encr.AEAD() {
+				gap.Reason = reasonESNUnchecked
 				integrity, integrityKey = espUnchecked[k.Integ.ID], ""
 			}
+			fmt.Fprintf(out, "# %s\n", gap)
+			gaps = append(gaps, gap)
 		}
 		version := "IPv4"
 		if k.Src.Is6() || k.Dst.Is6() {
