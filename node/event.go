@@ -217,8 +217,9 @@ const (
 	// EventAddressChanged: an interface got other addresses; with Problem it
 	// was asked to and did not.
 	EventAddressChanged EventKind = "address-changed"
-	// EventInstallFailed: a CHILD_SA of the machine could not be installed, and
-	// Problem says why. The machine is told to delete it.
+	// EventInstallFailed: a CHILD_SA of the machine or a policy could not be
+	// installed, and Problem says why. The machine is told to delete the
+	// CHILD_SA.
 	EventInstallFailed EventKind = "install-failed"
 )
 

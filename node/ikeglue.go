@@ -34,8 +34,7 @@ func (n *Node) attachIKE(cfg ike.Config) error {
 		}
 	}
 	n.policies = newPolicies(&cfg)
-	n.refreshPolicies()
-	return nil
+	return n.refreshPolicies()
 }
 
 // boot is the node's first instant.

@@ -178,7 +178,9 @@ func (n *Node) changeAddresses(in AddressChange) {
 // addressesChanged brings everything up to date that depends on interfaces.
 func (n *Node) addressesChanged() {
 	n.routes.rebuild(n.interfaces)
-	n.refreshPolicies()
+	if err := n.refreshPolicies(); err != nil {
+		n.event(EventInstallFailed, fromInside).Problem = err.Error()
+	}
 	n.tellIKE(ike.AddressChange{Local: n.addresses()})
 }
 

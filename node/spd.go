@@ -61,11 +61,12 @@ func newPolicies(cfg *ike.Config) []*policy {
 }
 
 // refreshPolicies puts the policies into the SPD, behind the associations, with
-// the addresses that "dynamic" now stands for.
-func (n *Node) refreshPolicies() {
+// the addresses that "dynamic" now stands for. Only configured selectors can make
+// it fail, so after New it does not.
+func (n *Node) refreshPolicies() error {
 	own := n.addresses()
 	for i, c := range n.policies {
-		name := fmt.Sprintf("child %s %s", c.connection, c.child)
+		name := fmt.Sprintf("child %q %q", c.connection, c.child)
 		n.spd.Remove(name)
 		localAddrs := c.localAddrs
 		if len(localAddrs) == 0 {
@@ -76,12 +77,13 @@ func (n *Node) refreshPolicies() {
 		c.wide = c.match
 		c.wide.Local, c.wide.Remote = anyPorts(c.match.Local), anyPorts(c.match.Remote)
 		if len(c.match.Local) > 0 && len(c.match.Remote) > 0 {
-			// newPolicies' selectors have been checked by ike.New, and names
-			// are unique there too.
-			_ = n.spd.Append(c.match)
+			if err := n.spd.Append(c.match); err != nil {
+				return err
+			}
 		}
 	}
 	n.forgetDecisions()
+	return nil
 }
 
 // selectors turns IKE's traffic selectors into the SPD's; none are the
