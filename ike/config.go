@@ -39,8 +39,8 @@ type Connection struct {
 	// RemoteAddrs are the peer's addresses, tried in order by an initiator and
 	// required of a peer by a responder; empty: any, and the connection cannot initiate.
 	RemoteAddrs []netip.Addr
-	// LocalPort and RemotePort are UDP ports, 0 for 500 (or, for LocalPort, 4500
-	// when RemotePort is 4500). From and to 4500 the non-ESP marker is used at once.
+	// LocalPort and RemotePort are UDP ports: both 500 (or 0), or both 4500 (a
+	// LocalPort of 0 then follows), which uses the non-ESP marker from the start.
 	LocalPort, RemotePort uint16
 	// Proposals for the IKE SA in order of preference; at least one.
 	Proposals []suite.Proposal

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-
-	"github.com/ikelab/ikelab/ike/wire"
 )
 
 // start initiates what the configuration wants up from the beginning.
@@ -90,6 +88,9 @@ func (m *Machine) ignore(connection, why string) {
 	m.emit(Record{Kind: RecordIgnored, Connection: connection, Fields: reason(why)})
 }
 
+// secondChild says what to do about a child that an IKE SA has no exchange for yet.
+const secondChild = "a second CHILD_SA needs CREATE_CHILD_SA, which comes with a later issue; give the child a connection of its own"
+
 // initiate brings up a child unless it is up or on its way.
 func (m *Machine) initiate(c *connection, child int, packet TrafficKey, ordered bool) {
 	if len(c.Children) == 0 {
@@ -103,19 +104,23 @@ func (m *Machine) initiate(c *connection, child int, packet TrafficKey, ordered 
 	name := c.Children[child].Name
 	for _, sa := range m.of(c) {
 		switch {
-		case sa.up() && slices.ContainsFunc(sa.children, func(x *childSA) bool { return x.child == name && !x.deleting }):
+		case sa.up() && slices.ContainsFunc(sa.children, func(x *childSA) bool { return x.child == name && !x.deleting && !x.failed }):
 			if ordered {
 				m.ignore(c.Name, fmt.Sprintf("child %q is installed already", name))
 			}
 			return
+		case sa.up() && len(sa.children) == 0:
+			// Its CHILD_SA is gone, and only IKE_AUTH can make one: a new IKE SA replaces it.
+			sa.queue(task{kind: taskDeleteIKE, reason: "replaced: it has no CHILD_SA left"})
+			m.touch(sa)
 		case sa.up():
-			m.childFailed(sa, name, "a second CHILD_SA needs CREATE_CHILD_SA, which this slice does not initiate; give the child a connection of its own")
+			m.childFailed(sa, name, "NO_ADDITIONAL_SAS", detail(secondChild))
 			return
 		}
 	}
 	if c.current != nil {
 		if c.current.attempt.child != child {
-			m.childFailed(c.current, name, "a second CHILD_SA needs CREATE_CHILD_SA, which this slice does not initiate; give the child a connection of its own")
+			m.childFailed(c.current, name, "NO_ADDITIONAL_SAS", detail(secondChild))
 		} else if ordered {
 			m.ignore(c.Name, "the connection is being negotiated already")
 		}
@@ -129,7 +134,8 @@ func (m *Machine) begin(c *connection, a attempt) {
 	remote := netip.AddrPortFrom(c.RemoteAddrs[a.address], c.RemotePort)
 	source := m.source(c, remote.Addr())
 	if !source.IsValid() {
-		m.attemptOver(c, a, nil, fmt.Sprintf("no local address reaches %s", remote.Addr()), true)
+		// Another address may be reachable at this instant, another try is not.
+		m.attemptOver(c, a, nil, "no local address", a.address+1 < len(c.RemoteAddrs), detail(fmt.Sprintf("no local address reaches %s", remote.Addr())))
 		return
 	}
 	if !m.admit() {
@@ -298,13 +304,4 @@ func (m *Machine) espSeen(ev ESPSeen) {
 	sa.lastHeard = m.now
 	m.touch(sa)
 	m.follow(sa, ev.Remote)
-}
-
-// unknownSPI answers a request for an IKE SA that does not exist (RFC 7296 §2.21.4).
-func (m *Machine) unknownSPI(d Datagram, h wire.Header) {
-	if h.IsResponse() {
-		m.drop(nil, d, &h, "a response for an IKE SA that does not exist")
-		return
-	}
-	m.replyUnprotected(d, h, &wire.Notify{Kind: wire.InvalidIKESPI}, "no IKE SA has these SPIs")
 }

@@ -19,6 +19,7 @@ type Machine struct {
 
 	sas         []*ikeSA // in order of creation, which is order of id
 	created     uint64
+	sequence    uint64 // orders beginnings and establishments
 	byLocalSPI  map[wire.SPI]*ikeSA
 	inits       map[initKey]*ikeSA
 	byPeer      map[string][]*ikeSA // established ones, in order of establishment
@@ -227,7 +228,7 @@ func (m *Machine) response(sa *ikeSA, d Datagram, h wire.Header) {
 	m.received(sa, d, h, inner, true)
 	switch {
 	case sa.state == stateAuthSent:
-		m.authResponse(sa, d, inner)
+		m.authResponse(sa, inner)
 	default:
 		m.informationalResponse(sa, inner)
 	}
@@ -240,7 +241,7 @@ func (m *Machine) incomingRequest(sa *ikeSA, d Datagram, h wire.Header) {
 		return
 	}
 	switch {
-	case sa.state == stateClosed:
+	case sa.state == stateClosed && sa.establishedAt == 0:
 		m.drop(sa, d, &h, "the IKE SA is closed")
 		return
 	case sa.negotiating():
@@ -264,6 +265,7 @@ func (m *Machine) incomingRequest(sa *ikeSA, d Datagram, h wire.Header) {
 		return
 	}
 	m.heard(sa, d)
+	sa.init.received += len(d.Payload)
 	inner, err := ps.parse()
 	if err != nil {
 		m.received(sa, d, h, nil, true)
@@ -272,16 +274,18 @@ func (m *Machine) incomingRequest(sa *ikeSA, d Datagram, h wire.Header) {
 	}
 	m.received(sa, d, h, inner, true)
 	switch {
+	case sa.state == stateClosed:
+		m.deleteClosed(sa, d, h, inner)
 	case sa.state == stateHalfOpen && h.Exchange == wire.ExchangeIKEAuth:
 		m.authRequest(sa, d, h, inner)
 	case sa.state == stateHalfOpen:
-		m.refuse(sa, d, h, wire.InvalidSyntax, nil, fmt.Sprintf("%s before IKE_AUTH", h.Exchange))
+		m.refuse(sa, d, h, wire.InvalidSyntax, nil, detail(h.Exchange.String()+" before IKE_AUTH"))
 	case h.Exchange == wire.ExchangeInformational:
 		m.informationalRequest(sa, d, h, inner)
 	case h.Exchange == wire.ExchangeCreateChildSA:
 		m.createChildRequest(sa, d, h)
 	default:
-		m.refuse(sa, d, h, wire.InvalidSyntax, nil, fmt.Sprintf("%s on an established IKE SA", h.Exchange))
+		m.refuse(sa, d, h, wire.InvalidSyntax, nil, detail(h.Exchange.String()+" on an established IKE SA"))
 	}
 }
 
@@ -298,6 +302,8 @@ func (m *Machine) admit() bool {
 func (m *Machine) add(sa *ikeSA) {
 	m.created++
 	sa.id, sa.heapIndex = m.created, -1
+	m.sequence++
+	sa.begunAt = m.sequence
 	sa.lastHeard, sa.lastSent = m.now, m.now
 	m.sas = append(m.sas, sa)
 	m.byLocalSPI[sa.localSPI()] = sa
@@ -319,6 +325,8 @@ func (m *Machine) setState(sa *ikeSA, s saState) {
 		m.halfOpen--
 	}
 	if s == stateEstablished {
+		m.sequence++
+		sa.establishedAt = m.sequence
 		m.byPeer[sa.peerKey()] = append(m.byPeer[sa.peerKey()], sa)
 	}
 	if s == stateClosed {
@@ -358,6 +366,7 @@ func (m *Machine) remove(sa *ikeSA) {
 	if sa.state == stateHalfOpen {
 		m.halfOpen--
 	}
+	m.dropPending(sa)
 	sa.gone = true
 	delete(m.byLocalSPI, sa.localSPI())
 	if m.inits[sa.init.key] == sa {

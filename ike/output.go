@@ -21,8 +21,17 @@ func (m *Machine) record(sa *ikeSA, r Record) {
 	m.emit(r)
 }
 
-// reason is the fields of a record that only says why.
+// reason is why something happened: the name of the notification or a few fixed
+// words, so that labs can compare it.
 func reason(text string) []Field { return []Field{{"reason", text}} }
+
+// detail is the sentence behind a reason.
+func detail(text string) Field {
+	if len(text) > errorReasonBytesMax {
+		text = text[:errorReasonBytesMax]
+	}
+	return Field{"detail", text}
+}
 
 // send emits a datagram of an SA.
 func (m *Machine) send(sa *ikeSA, b []byte, local, remote netip.AddrPort, info Exchange) {
@@ -72,6 +81,10 @@ func (m *Machine) respond(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Payloa
 		m.drop(sa, d, &h, "cannot write the response: "+err.Error())
 		return false
 	}
+	if !sa.affords(len(b)) {
+		m.drop(sa, d, &h, "the response would send an unproven address more than it sent")
+		return false
+	}
 	info := describe(rh, ps, h.Exchange != wire.ExchangeIKESAInit)
 	sa.last = &answeredRequest{request: d.Payload, response: b, info: info}
 	sa.expect = h.MessageID + 1
@@ -86,17 +99,26 @@ func (m *Machine) respond(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Payloa
 // pay for it.
 func (m *Machine) repeatResponse(sa *ikeSA, d Datagram) {
 	last := sa.last
-	if sa.state == stateHalfOpen {
-		sa.init.received += len(d.Payload)
-		if sa.init.sent+len(last.response) > sa.init.received {
-			info := last.info
-			m.drop(sa, d, nil, "repeating "+info.Type.String()+" would send an unproven address more than it sent")
-			return
-		}
-		sa.init.sent += len(last.response)
+	sa.init.received += len(d.Payload)
+	if !sa.affords(len(last.response)) {
+		m.drop(sa, d, nil, "repeating the response would send an unproven address more than it sent")
+		return
 	}
 	last.info.Transmission++
 	info := last.info
 	m.record(sa, Record{Kind: RecordResponseResent, Local: d.Local, Remote: d.Remote, Exchange: &info})
 	m.send(sa, last.response, d.Local, d.Remote, last.info)
+}
+
+// affords takes n octets off what a responder may still send to a peer that has
+// not authenticated itself; false when they are not left.
+func (sa *ikeSA) affords(n int) bool {
+	if sa.initiator || sa.establishedAt != 0 {
+		return true
+	}
+	if sa.init.sent+n > sa.init.received {
+		return false
+	}
+	sa.init.sent += n
+	return true
 }

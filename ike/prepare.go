@@ -72,13 +72,16 @@ func (c *Connection) complete() error {
 			c.LocalPort = portNATT
 		}
 	}
+	var errs []error
+	if (c.LocalPort != portIKE && c.LocalPort != portNATT) || c.LocalPort != c.RemotePort {
+		errs = append(errs, fmt.Errorf("local_port %d and remote_port %d: must both be %d or both be %d", c.LocalPort, c.RemotePort, portIKE, portNATT))
+	}
 	if c.KeepAlive == 0 {
 		c.KeepAlive = defaultKeepAlive
 	}
 	if c.KeyingTries == 0 {
 		c.KeyingTries = 1
 	}
-	var errs []error
 	if c.KeyingTries < 0 || c.KeyingTries > keyingTriesMax {
 		errs = append(errs, fmt.Errorf("keyingtries %d: must be 1 to %d", c.KeyingTries, keyingTriesMax))
 	}
@@ -138,6 +141,9 @@ func checkProposals(what string, ps []suite.Proposal, protocol suite.Protocol) e
 }
 
 func checkAddrs(what string, list []netip.Addr) error {
+	if len(list) > addressesMax {
+		return fmt.Errorf("%s: %d addresses, at most %d are allowed", what, len(list), addressesMax)
+	}
 	for _, a := range list {
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
 			return fmt.Errorf("%s: %s cannot be an IKE peer's address", what, a)

@@ -24,7 +24,7 @@ const (
 	RecordChildMoved     RecordKind = "child-moved"     // child, spi-in, spi-out, remote
 	RecordSent           RecordKind = "exchange-sent"
 	RecordReceived       RecordKind = "exchange-received"
-	RecordRetransmit     RecordKind = "retransmit"      // a request is repeated; Exchange.Transmission says how often
+	RecordRetransmit     RecordKind = "retransmit" // a request is repeated; Exchange.Transmission says how often
 	RecordGiveUp         RecordKind = "retransmit-give-up"
 	RecordResponseResent RecordKind = "response-resent" // a response is repeated
 	RecordDropped        RecordKind = "message-dropped" // reason

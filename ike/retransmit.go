@@ -65,7 +65,7 @@ func (m *Machine) request(sa *ikeSA, exchange wire.ExchangeType, ps []wire.Paylo
 	h := sa.header(exchange, sa.nextRequest, false)
 	b, err := m.encode(sa, h, ps)
 	if err != nil {
-		m.close(sa, RecordIKEFailed, "cannot write a request: "+err.Error())
+		m.close(sa, RecordIKEFailed, "internal", detail("cannot write a request: "+err.Error()))
 		return
 	}
 	sa.nextRequest++
@@ -83,7 +83,7 @@ func (m *Machine) request(sa *ikeSA, exchange wire.ExchangeType, ps []wire.Paylo
 func (m *Machine) retransmit(sa *ikeSA) {
 	out := sa.out
 	if sa.state == stateInitSent && sa.init.refusal != "" {
-		m.attemptFailed(sa, sa.init.refusal, false)
+		m.attemptFailed(sa, sa.init.refusal, false, Field{"local-proposals", describeProposals(sa.conn.Proposals)})
 		return
 	}
 	if out.info.Transmission >= sa.conn.Retransmit.Tries {
@@ -116,9 +116,13 @@ func (m *Machine) giveUp(sa *ikeSA) {
 	case stateInitSent, stateAuthSent:
 		m.attemptFailed(sa, fmt.Sprintf("no response to %s", out.info.Type), true)
 	case stateDeleting:
-		m.close(sa, RecordIKEDeleted, "the peer never confirmed: "+out.task.reason)
+		if out.task.kind == taskAuthFailed {
+			m.remove(sa) // its failure is recorded already
+			return
+		}
+		m.close(sa, RecordIKEDeleted, out.task.reason, detail("the peer never confirmed it"))
 	default:
-		m.close(sa, RecordIKEDeleted, fmt.Sprintf("dead peer: no response to %s", out.info.Type))
+		m.close(sa, RecordIKEDeleted, "dead peer", detail(fmt.Sprintf("no response to %s", out.info.Type)))
 	}
 }
 

@@ -36,13 +36,15 @@ type ikeSA struct {
 	local, remote netip.AddrPort
 	nat           natState
 
-	proposal         suite.Proposal
-	init             initState
-	keys             saKeys
-	localID, peerID  Identity
-	attempt          attempt // initiator: what it is for
-	terminate        string  // initiator: delete as soon as established, for this reason
-	redundantChecked bool
+	proposal        suite.Proposal
+	init            initState
+	keys            saKeys
+	localID, peerID Identity
+	attempt         attempt  // initiator: what it is for
+	terminate       string   // initiator: delete as soon as established, for this reason
+	pending         *childSA // initiator: what IKE_AUTH is to set up
+	// begunAt and establishedAt are instants of Machine.sequence.
+	begunAt, establishedAt uint64
 
 	nextRequest uint32       // message ID of this end's next request
 	expect      uint32       // message ID of the peer's next request
@@ -53,8 +55,6 @@ type ikeSA struct {
 	childCount  uint64
 
 	lastHeard, lastSent time.Duration // authenticated messages
-	hintedAt            time.Duration // last INVALID_IKE_SPI that was acted on
-	hinted              bool
 	expires             time.Duration // of stateHalfOpen and stateClosed
 	timer               timer
 	heapIndex           int
@@ -65,6 +65,7 @@ type ikeSA struct {
 type initState struct {
 	request, response []byte // as on the wire, without marker
 	nonceI, nonceR    []byte
+	public            []byte
 	private           suite.KEPrivate
 	group             uint16
 	triedGroups       []uint16

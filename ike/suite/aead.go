@@ -29,25 +29,15 @@ func newAEAD(t Transform, keyAndSalt []byte) (Crypter, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch t.ID {
-	case EncrAESGCM8:
-		a, err := cipher.NewGCM(block)
-		if err != nil {
-			return nil, err
-		}
-		c := &gcm8{aead: a}
-		copy(c.nonce[:], salt)
-		return c, nil
-	case EncrAESGCM12:
-		a, err := cipher.NewGCMWithTagSize(block, 12)
-		if err != nil {
-			return nil, err
-		}
-		return newWholeTag(a, salt), nil
-	}
 	a, err := cipher.NewGCM(block)
 	if err != nil {
 		return nil, err
+	}
+	switch t.ID {
+	case EncrAESGCM8:
+		return newTruncatedGCM(a, salt, 8), nil
+	case EncrAESGCM12:
+		return newTruncatedGCM(a, salt, 12), nil
 	}
 	return newWholeTag(a, salt), nil
 }
@@ -109,37 +99,44 @@ func (c *wholeTag) Open(iv, text, icv, aad, tail []byte) error {
 	return nil
 }
 
-// gcm8 is AES-GCM with a tag of 8 octets. Go's GCM stops at 12, and its Open
-// wants the tag as it made it, so both directions work on the whole tag: Seal
-// truncates it; Open makes it again from the plaintext and compares the first
-// eight octets. The plaintext comes from the cipher itself: in counter mode
-// sealing a ciphertext gives the plaintext back, beside a tag that nobody
-// wants. That costs a packet a second pass and keeps AES-NI's speed.
-type gcm8 struct {
-	aead   cipher.AEAD
-	plain  []byte
-	sealed []byte
-	nonce  [aeadNonceBytes]byte
+// truncatedGCM is AES-GCM with a tag of 8 or 12 octets. Go's GCM does not go
+// below 12, and with 12 its assembly writes past a text that does not fill its
+// last block, over what follows the tag. So both directions work on the whole
+// tag in scratch memory: Seal truncates it; Open makes it again from the
+// plaintext and compares its leading octets. The plaintext comes from the
+// cipher itself: in counter mode sealing a ciphertext gives the plaintext back,
+// beside a tag that nobody wants. That costs Open a second pass and keeps the
+// speed of AES instructions.
+type truncatedGCM struct {
+	aead     cipher.AEAD
+	plain    []byte
+	sealed   []byte
+	icvBytes int
+	nonce    [aeadNonceBytes]byte
 }
 
-const gcm8ICVBytes = 8
+func newTruncatedGCM(a cipher.AEAD, salt []byte, icvBytes int) *truncatedGCM {
+	c := &truncatedGCM{aead: a, icvBytes: icvBytes}
+	copy(c.nonce[:], salt)
+	return c
+}
 
-func (c *gcm8) AEAD() bool      { return true }
-func (c *gcm8) IVBytes() int    { return aeadIVBytes }
-func (c *gcm8) ICVBytes() int   { return gcm8ICVBytes }
-func (c *gcm8) AlignBytes() int { return 1 }
+func (c *truncatedGCM) AEAD() bool      { return true }
+func (c *truncatedGCM) IVBytes() int    { return aeadIVBytes }
+func (c *truncatedGCM) ICVBytes() int   { return c.icvBytes }
+func (c *truncatedGCM) AlignBytes() int { return 1 }
 
-func (c *gcm8) Seal(iv, text, icv, aad, tail []byte) {
+func (c *truncatedGCM) Seal(iv, text, icv, aad, tail []byte) {
 	checkSeal(c, iv, text, icv, tail)
 	copy(c.nonce[gcmSaltBytes:], iv)
 	n := len(text)
 	c.sealed = room(c.sealed, n+aeadTagBytes)
 	c.aead.Seal(c.sealed[:0], c.nonce[:], text, aad)
 	copy(text, c.sealed[:n])
-	copy(icv, c.sealed[n:n+gcm8ICVBytes])
+	copy(icv, c.sealed[n:n+c.icvBytes])
 }
 
-func (c *gcm8) Open(iv, text, icv, aad, tail []byte) error {
+func (c *truncatedGCM) Open(iv, text, icv, aad, tail []byte) error {
 	if !openable(c, iv, text, icv, tail) {
 		return ErrIntegrity
 	}
@@ -149,7 +146,7 @@ func (c *gcm8) Open(iv, text, icv, aad, tail []byte) error {
 	c.sealed = room(c.sealed, n+aeadTagBytes)
 	plain := c.aead.Seal(c.plain[:0], c.nonce[:], text, nil)[:n]
 	tag := c.aead.Seal(c.sealed[:0], c.nonce[:], plain, aad)[n:]
-	if subtle.ConstantTimeCompare(tag[:gcm8ICVBytes], icv) != 1 {
+	if subtle.ConstantTimeCompare(tag[:c.icvBytes], icv) != 1 {
 		return ErrIntegrity
 	}
 	copy(text, plain)

@@ -1,0 +1,142 @@
+package ike
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/ikelab/ikelab/ike/suite"
+	"github.com/ikelab/ikelab/ike/wire"
+)
+
+// authBegin sends the IKE_AUTH request, with the first CHILD_SA (RFC 7296 §1.2).
+func (m *Machine) authBegin(sa *ikeSA) {
+	c := sa.conn
+	sa.localID = sa.localIdentity(c)
+	peer := c.Remote.ID
+	if peer.IsZero() {
+		peer = AddrIdentity(sa.remote.Addr()) // who answers will say; until then the address stands for it
+	}
+	key, ok := m.secretFor(sa.localID, peer)
+	if !ok {
+		m.attemptFailed(sa, "no secret", false, detail(fmt.Sprintf("there is no pre-shared key for %s and %s", sa.localID, peer)))
+		return
+	}
+	ps := []wire.Payload{sa.localID.payload(wire.PayloadIDi)}
+	if !slices.ContainsFunc(m.of(c), func(other *ikeSA) bool { return other.up() }) {
+		ps = append(ps, &wire.Notify{Kind: wire.InitialContact})
+	}
+	if !c.Remote.ID.IsZero() {
+		ps = append(ps, c.Remote.ID.payload(wire.PayloadIDr))
+	}
+	ps = append(ps, sa.authPayload(true, sa.localID, key))
+	child, ok := m.reserveChild(sa)
+	if !ok {
+		m.attemptFailed(sa, "no free ESP SPI", false)
+		return
+	}
+	cfg := c.Children[sa.attempt.child]
+	child.child = cfg.Name
+	tsi, tsr := sa.initiatorSelectors(cfg)
+	ps = append(ps, toWire(espOffers(cfg.ESPProposals), 1, espSPIBytes(child.spiIn)),
+		&wire.TS{Initiator: true, Selectors: tsi}, &wire.TS{Selectors: tsr})
+	sa.pending = child
+	m.request(sa, wire.ExchangeIKEAuth, ps, task{})
+}
+
+// initiatorSelectors are TSi and TSr of the attempt: the packet that triggered it,
+// then the policy (RFC 7296 §2.9).
+func (sa *ikeSA) initiatorSelectors(cfg Child) (tsi, tsr []wire.Selector) {
+	p := sa.attempt.packet
+	tsi = proposedSelectors(policySelectors(cfg.LocalTS, sa.local.Addr()), p.Source, p.Protocol, p.SourcePort)
+	tsr = proposedSelectors(policySelectors(cfg.RemoteTS, sa.remote.Addr()), p.Destination, p.Protocol, p.DestinationPort)
+	return tsi, tsr
+}
+
+// authResponse handles the responder's answer to IKE_AUTH.
+func (m *Machine) authResponse(sa *ikeSA, ps []wire.Payload) {
+	sa.answered()
+	auth, okAuth := only[*wire.Auth](ps)
+	idr, ids := onlyID(ps, wire.PayloadIDr)
+	if !okAuth || ids != 1 {
+		if n := firstError(ps); n != nil {
+			m.attemptFailed(sa, n.Kind.String(), false, m.authFields(sa, n.Kind)...)
+			return
+		}
+		m.authRejected(sa, wire.InvalidSyntax, "the IKE_AUTH response lacks IDr or AUTH")
+		return
+	}
+	sa.peerID = identityOf(idr)
+	if !sa.conn.Remote.ID.accepts(sa.peerID) {
+		m.authRejected(sa, wire.AuthenticationFailed, fmt.Sprintf("the peer is %s, %s is configured", sa.peerID, sa.conn.Remote.ID))
+		return
+	}
+	if err := m.verify(sa, auth, sa.localID, sa.peerID); err != nil {
+		m.authRejected(sa, wire.AuthenticationFailed, err.Error())
+		return
+	}
+	m.established(sa)
+	m.authChild(sa, ps)
+	m.resolveRedundant(sa)
+	if sa.terminate != "" {
+		sa.queue(task{kind: taskDeleteIKE, reason: sa.terminate})
+	}
+}
+
+// authFields says who met whom, for the record of a failed authentication.
+func (m *Machine) authFields(sa *ikeSA, kind wire.NotifyType) []Field {
+	if kind == wire.NoProposalChosen {
+		return []Field{{"local-proposals", describeProposals(espOffers(sa.conn.Children[sa.attempt.child].ESPProposals))}}
+	}
+	return []Field{{"local-id", sa.localID.String()}, {"remote-id", sa.conn.Remote.ID.String()}}
+}
+
+// authRejected ends an SA whose responder this initiator does not accept. The
+// responder holds it for established, so it is told in an INFORMATIONAL exchange of
+// its own (RFC 7296 §2.21.2).
+func (m *Machine) authRejected(sa *ikeSA, kind wire.NotifyType, why string) {
+	m.dropPending(sa)
+	c := sa.conn
+	if c.current == sa {
+		c.current = nil
+	}
+	m.attemptOver(c, sa.attempt, sa, kind.String(), false, append([]Field{detail(why)}, m.authFields(sa, kind)...)...)
+	m.setState(sa, stateDeleting)
+	m.request(sa, wire.ExchangeInformational, []wire.Payload{&wire.Notify{Kind: kind}}, task{kind: taskAuthFailed, reason: why})
+}
+
+// authChild sets up the CHILD_SA of an established SA's IKE_AUTH, or records why
+// there is none. The IKE SA lives on without (RFC 7296 §2.21.2).
+func (m *Machine) authChild(sa *ikeSA, ps []wire.Payload) {
+	cfg, pending := sa.conn.Children[sa.attempt.child], sa.pending
+	sa.pending = nil
+	offers := espOffers(cfg.ESPProposals)
+	tsi, tsr := sa.initiatorSelectors(cfg)
+	answer, okSA := only[*wire.SA](ps)
+	if n := firstError(ps); n != nil || !okSA {
+		why := "the IKE_AUTH response has no SA payload"
+		if n != nil {
+			why = n.Kind.String()
+		}
+		m.freeSPI(pending)
+		m.childFailed(sa, cfg.Name, why, childFields(offers, nil, tsi, tsr, nil, nil)...)
+		return
+	}
+	gotI, gotR := onlyTS(ps, true), onlyTS(ps, false)
+	chosen, spi, ok := answerTo(offers, answer)
+	why := ""
+	switch {
+	case !ok || chosen.Protocol != suite.ProtocolESP:
+		why = "the peer chose a proposal that was not offered"
+	case !within(gotI, tsi) || !within(gotR, tsr):
+		why = "the peer answered with traffic selectors outside those proposed"
+	}
+	if why != "" {
+		m.childFailed(sa, cfg.Name, why, childFields(offers, fromWire(answer.Proposals), tsi, tsr, gotI, gotR)...)
+		// The peer has installed it, so it must go there too; pending keeps its SPI until then.
+		pending.failed = true
+		sa.children = append(sa.children, pending)
+		sa.queue(task{kind: taskDeleteChild, child: pending, spi: pending.spiIn, reason: why})
+		return
+	}
+	m.install(sa, pending, cfg, chosen, espSPIValue(spi), gotI, gotR)
+}
