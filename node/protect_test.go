@@ -190,8 +190,24 @@ func TestTunnelCarriesTheLeastIPv6MTU(t *testing.T) {
 			if !n.ping(hostA, "2001:db8:2::9", 1280-48) {
 				t.Errorf("no reply: %v %v", n.reasons(gwA), n.reasons(gwB))
 			}
-			if len(n.onWAN()) != 4 {
-				t.Errorf("%d packets on the WAN, want 2 for each way", len(n.onWAN()))
+			if !n.ping(hostA, "2001:db8:2::9", 1280-48) {
+				t.Error("no second reply")
+			}
+			if len(n.onWAN()) != 8 {
+				t.Fatalf("%d packets on the WAN, want 2 for each of 2 on each way", len(n.onWAN()))
+			}
+			ids := make(map[uint32]int)
+			for _, p := range n.onWAN() {
+				var q packet
+				if reason := parse(p.Bytes, &q); reason != "" {
+					t.Fatal(reason)
+				}
+				if q.key.Src == n.nodes[gwA].interfaces[1].addresses[0].Addr() || q.key.Src == n.nodes[gwA].interfaces[1].addresses[1].Addr() {
+					ids[q.fragmentID]++
+				}
+			}
+			if len(ids) != 2 {
+				t.Errorf("identifications and how often they are used: %v, want two for two packets", ids)
 			}
 			out := n.nodes[gwA].Handle(0, PacketIn{Interface: 0, Bytes: sized(t, true, 1281)})
 			if got := reasons(out); !slices.Equal(got, []DropReason{DropTooBig}) {

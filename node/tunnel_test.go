@@ -36,6 +36,11 @@ func (s *stream) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// labelled gives the streams of a node.
+func labelled(node string) func(string) io.Reader {
+	return func(label string) io.Reader { return &stream{label: node + "/" + label} }
+}
+
 // ts are prefixes as traffic selectors, any protocol and port.
 func ts(prefixes ...string) (all []wire.Selector) {
 	for _, p := range prefixes {
@@ -73,7 +78,7 @@ func gateway(t testing.TB, side int, change ...func(*Config)) *Node {
 		},
 		IKE: &ike.Config{
 			Node:   fmt.Sprintf("gw%d", side),
-			Random: func(label string) io.Reader { return &stream{label: fmt.Sprint(side, label)} },
+			Random: labelled(fmt.Sprint(side)),
 			Connections: []ike.Connection{{
 				Name:        "site",
 				LocalAddrs:  []netip.Addr{addr(fmt.Sprintf("198.51.100.%d", side+1))},
