@@ -51,6 +51,9 @@ func Read(in io.Reader, use func(Record) error) error {
 	lines := newScanner(in)
 	for n := 1; lines.Scan(); n++ {
 		r, err := parseLine(lines.Bytes())
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("ends within the record")
+		}
 		if err != nil {
 			return fmt.Errorf("trace: line %d: %w", n, err)
 		}

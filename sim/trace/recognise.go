@@ -64,9 +64,10 @@ func (c *Classifier) recognise(d datagram) trait {
 func (c *Classifier) other(d datagram, head, content []byte) trait {
 	conv, way := c.conversation(conversationKey{
 		protocol: d.protocol,
+		ports:    portsNone,
 		a:        netip.AddrPortFrom(d.src, 0),
 		b:        netip.AddrPortFrom(d.dst, 0),
-	}, portsNone)
+	})
 	return trait{flow: conv.flow[way], content: c.hash(head, content)}
 }
 
@@ -96,9 +97,10 @@ func (c *Classifier) udp(d datagram, h header.UDP) trait {
 	}
 	conv, way := c.conversation(conversationKey{
 		protocol: protocolUDP,
+		ports:    portsEphemeral,
 		a:        netip.AddrPortFrom(d.src, h.SourcePort()),
 		b:        netip.AddrPortFrom(d.dst, h.DestinationPort()),
-	}, portsEphemeral)
+	})
 	if d.quoted {
 		content = nil // how much is quoted is the quoter's choice
 	}
@@ -109,19 +111,21 @@ func (c *Classifier) udp(d datagram, h header.UDP) trait {
 func (c *Classifier) tcp(d datagram, h header.TCP) trait {
 	conv, way := c.conversation(conversationKey{
 		protocol: protocolTCP,
+		ports:    portsEphemeral,
 		a:        netip.AddrPortFrom(d.src, h.SourcePort()),
 		b:        netip.AddrPortFrom(d.dst, h.DestinationPort()),
-	}, portsEphemeral)
+	})
+	acknowledges := h.Flags().Contains(header.TCPFlagAck)
 	if !d.quoted {
 		conv.begin(way, h.SequenceNumber())
-	}
-	var head [9]byte
-	binary.BigEndian.PutUint32(head[0:], h.SequenceNumber()-conv.first[way])
-	if h.Flags().Contains(header.TCPFlagAck) {
-		if !d.quoted {
+		if acknowledges {
 			conv.begin(1-way, h.AckNumber()) // where the other side's numbers were never seen
 		}
-		binary.BigEndian.PutUint32(head[4:], h.AckNumber()-conv.first[1-way])
+	}
+	var head [9]byte
+	binary.BigEndian.PutUint32(head[0:], conv.since(way, h.SequenceNumber()))
+	if acknowledges {
+		binary.BigEndian.PutUint32(head[4:], conv.since(1-way, h.AckNumber()))
 	}
 	head[8] = byte(h.Flags())
 	var content []byte
@@ -159,9 +163,10 @@ func (c *Classifier) icmpv6(d datagram, h header.ICMPv6) trait {
 func (c *Classifier) echo(d datagram, ident uint16, head, content []byte) trait {
 	conv, way := c.conversation(conversationKey{
 		protocol: d.protocol,
+		ports:    portsIdentifier,
 		a:        netip.AddrPortFrom(d.src, ident),
 		b:        netip.AddrPortFrom(d.dst, ident),
-	}, portsIdentifier)
+	})
 	if d.quoted {
 		content = content[:min(2, len(content))] // the sequence number
 	}
@@ -192,6 +197,7 @@ const (
 // conversationKey is a conversation as the packets show it. Its two ends are in order.
 type conversationKey struct {
 	protocol uint8
+	ports    ports
 	a, b     netip.AddrPort
 }
 
@@ -208,9 +214,18 @@ func (conv *conversation) begin(way int, sequence uint32) {
 	}
 }
 
+// since returns a sequence number's distance from the first one of its direction, and 0 where none was seen: an
+// ICMP error may quote a connection that never passed here.
+func (conv *conversation) since(way int, sequence uint32) uint32 {
+	if !conv.begun[way] {
+		return 0
+	}
+	return sequence - conv.first[way]
+}
+
 // conversation finds the conversation that a packet belongs to and tells its direction: 0 if it goes from the
 // lesser end to the greater.
-func (c *Classifier) conversation(key conversationKey, kind ports) (conv *conversation, way int) {
+func (c *Classifier) conversation(key conversationKey) (conv *conversation, way int) {
 	if key.b.Compare(key.a) < 0 {
 		key.a, key.b = key.b, key.a
 		way = 1
@@ -221,12 +236,12 @@ func (c *Classifier) conversation(key conversationKey, kind ports) (conv *conver
 	end := func(p netip.AddrPort) (text string, random bool) {
 		text = p.Addr().String()
 		switch {
-		case kind == portsEphemeral && p.Port() >= portEphemeralMin:
+		case key.ports == portsEphemeral && p.Port() >= portEphemeralMin:
 			return text + " port *", true
-		case kind == portsEphemeral:
+		case key.ports == portsEphemeral:
 			return text + " port " + strconv.Itoa(int(p.Port())), false
 		}
-		return text, kind == portsIdentifier
+		return text, key.ports == portsIdentifier
 	}
 	a, randomA := end(key.a)
 	b, randomB := end(key.b)
