@@ -54,6 +54,7 @@ func TestParseProposalPointsAtTheMistake(t *testing.T) {
 		{ProtocolIKE, "aes256gmc16-prfsha384-x25519", "aes256gmc16", 0, "aes256gcm16", false, `did you mean "aes256gcm16"?`},
 		{ProtocolIKE, "aes256gcm16-prfsha348-x25519", "prfsha348", 12, "prfsha384", false, "not an algorithm keyword"},
 		{ProtocolIKE, "aes256gcm16-prfsha384-X25519", "X25519", 22, "x25519", false, "did you mean"},
+		{ProtocolIKE, "AES256GCM16-prfsha384-x25519", "AES256GCM16", 0, "aes256gcm16", false, "did you mean"},
 		{ProtocolIKE, "aes128-sha256-modp", "modp", 14, "modp2048", false, "did you mean"},
 		{ProtocolIKE, "aes128-sha256-ecp", "ecp", 14, "ecp256", false, "did you mean"},
 		{ProtocolIKE, "aes25-sha256-x25519", "aes25", 0, "aes256", false, "did you mean"},
