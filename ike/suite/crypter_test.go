@@ -274,6 +274,14 @@ func TestOpenRefusesWrongLengths(t *testing.T) {
 		if c.AEAD() {
 			cases["tail"] = c.Open(iv, text, icv, nil, []byte{0})
 		}
+		// Whoever moves the border between text and icv must not get past the check
+		// because the octets in a row are the same.
+		whole := make([]byte, 32+c.ICVBytes())
+		c.Seal(iv, whole[:32], whole[32:], nil, nil)
+		if right := 32 + c.AlignBytes(); right <= len(whole) {
+			cases["border moved right"] = c.Open(iv, whole[:right], whole[right:], nil, nil)
+		}
+		cases["border moved left"] = c.Open(iv, whole[:32-c.AlignBytes()], whole[32-c.AlignBytes():], nil, nil)
 		for name, err := range cases {
 			if !errors.Is(err, ErrIntegrity) {
 				t.Errorf("%v, %s: error %v", k, name, err)

@@ -107,6 +107,20 @@ func TestParseProposalPointsAtTheMistake(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
+	var texts []string
+	for _, p := range append(DefaultIKE(), DefaultESP()...) {
+		texts = append(texts, p.Protocol.String()+" "+p.String())
+	}
+	if diff := cmp.Diff([]string{
+		"IKE aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-prfsha512-" +
+			"x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp6144-modp8192-modp2048",
+		"IKE aes256-aes128-aes256ctr-aes128ctr-sha256-sha384-sha512-prfsha384-prfsha256-prfsha512-" +
+			"x25519-ecp256-ecp384-ecp521-modp3072-modp4096-modp6144-modp8192-modp2048",
+		"ESP aes256gcm16-aes128gcm16-chacha20poly1305-noesn-esn",
+		"ESP aes256-aes128-aes256ctr-aes128ctr-sha256-sha384-sha512-noesn-esn",
+	}, texts); diff != "" {
+		t.Errorf("docs/language.md and every golden digest rest on these (-want +got):\n%s", diff)
+	}
 	for _, c := range []struct {
 		protocol Protocol
 		list     []Proposal

@@ -60,6 +60,8 @@ func TestSelect(t *testing.T) {
 			"", 0, "no pseudorandom function in common: we have prfsha384, the peer offers prfsha256"},
 		{"the closest pair explains", "aes256gcm16-prfsha384-x25519 aes128-sha256-prfsha256-ecp256", "aes128-sha512-prfsha256-ecp256", ProtocolIKE,
 			"", 0, "no integrity in common: we have sha256, the peer offers sha512"},
+		{"of equally close pairs the first explains", "aes256gcm16-prfsha384-x25519", "aes256gcm16-prfsha256-x25519 aes128gcm16-prfsha384-x25519", ProtocolIKE,
+			"", 0, "no pseudorandom function in common: we have prfsha384, the peer offers prfsha256"},
 		{"an algorithm that nobody here knows", "aes256-sha1-prfsha1-x25519", ":ENCR/3-sha1-prfsha1-x25519", ProtocolIKE,
 			"", 0, "no encryption in common: we have aes256, the peer offers ENCR(3)"},
 		{"a type that nobody here knows", "aes256gcm16-prfsha384-x25519", "aes256gcm16-prfsha384-x25519-:6/36", ProtocolIKE,
