@@ -87,8 +87,7 @@ func (r *Run) tell(o observation) {
 // delivered takes what reached the inside of a host: a flow's packet, or
 // something for nobody.
 func (r *Run) delivered(now time.Duration, nodeIndex int, d *node.Deliver) {
-	if a, ok := parseFlowPayload(d.Payload); ok && d.Kind != node.DeliverICMPError && a.number >= 1 && int(a.number) <= len(r.flows) {
-		f := r.flows[a.number-1]
+	if f, a := r.flowOf(d); f != nil {
 		isEcho := d.Kind == node.DeliverEchoReply
 		if f.receiver() == nodeIndex && isEcho == (f.Protocol == topology.ProtocolICMP) &&
 			f.meter.arrivedAt(now, a.sentAt, a.sequence, len(d.Payload)) {
@@ -100,6 +99,19 @@ func (r *Run) delivered(now time.Duration, nodeIndex int, d *node.Deliver) {
 	r.record(now, nodeIndex, recordDelivered, trace.Uint("what", d.Kind),
 		text("src", d.Src.String()), text("dst", d.Dst.String()), trace.Int("bytes", len(d.Payload)),
 		trace.Uint("type", d.Type), trace.Uint("code", d.Code), trace.Uint("mtu", d.MTU))
+}
+
+// flowOf finds the flow that a delivery belongs to, nil for none.
+func (r *Run) flowOf(d *node.Deliver) (*flow, flowArrival) {
+	a, ok := parseFlowPayload(d.Payload)
+	if !ok || d.Kind == node.DeliverICMPError {
+		return nil, a
+	}
+	i, ok := r.flowByTag[a.tag]
+	if !ok {
+		return nil, a
+	}
+	return r.flows[i], a
 }
 
 // event takes a node's event: into the trace, the counts, the states that

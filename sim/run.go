@@ -38,11 +38,12 @@ type Run struct {
 	byName  map[string]int     // node's index
 	owner   map[netip.Addr]int // node that has the address by the plan
 
-	trace    *trace.Writer
-	timeline timeline
-	orders   []Order // reused
-	flows    []*flow
-	waiting  []waitingStep
+	trace     *trace.Writer
+	timeline  timeline
+	orders    []Order // reused
+	flows     []*flow
+	flowByTag map[flowTag]int
+	waiting   []waitingStep
 
 	nodes       []nodeState
 	counts      eventCounts
@@ -83,7 +84,7 @@ func New(plan *topology.Plan, opt Options) (*Run, error) {
 	}
 	r := &Run{
 		plan: plan, seed: plan.Lab.Seed, until: plan.Lab.Duration,
-		byName: map[string]int{}, owner: map[netip.Addr]int{},
+		byName: map[string]int{}, owner: map[netip.Addr]int{}, flowByTag: map[flowTag]int{},
 		trace: trace.NewWriter(opt.Trace), ladder: newLadder(),
 		watches: make([]topology.WatchResult, len(plan.Watches)),
 	}
@@ -129,10 +130,14 @@ func (r *Run) addFlows() error {
 		if !okFrom || !okTo {
 			return fmt.Errorf("flow %q: it leads from %q to %q, and both must be nodes of the lab", f.Name, f.From, f.To)
 		}
-		flow, err := newFlow(f, uint32(i+1), from, to)
+		flow, err := newFlow(f, uint16(i+1), from, to)
 		if err != nil {
 			return err
 		}
+		if other, taken := r.flowByTag[flow.tag]; taken {
+			return fmt.Errorf("flow %q: flow %q has the same name or tag; rename one of them", f.Name, r.flows[other].Name)
+		}
+		r.flowByTag[flow.tag] = i
 		r.flows = append(r.flows, flow)
 		if at, ok := flow.due(); ok {
 			r.timeline.add(due{at: at, kind: dueFlow, index: i})
