@@ -172,6 +172,12 @@ func describe(h wire.Header, ps []wire.Payload, protected bool) Exchange {
 	}
 	for i, p := range ps {
 		e.Payloads[i] = wire.Describe(p)
+		if _, nonce := p.(*wire.Nonce); nonce { // only the exchange knows whose it is
+			e.Payloads[i] = "Ni"
+			if e.Response {
+				e.Payloads[i] = "Nr"
+			}
+		}
 	}
 	return e
 }
