@@ -205,6 +205,7 @@ func TestTransformNames(t *testing.T) {
 		{Transform{TransformENCR, 23, 256}, "ENCR(23,256)"},
 		{Transform{TransformENCR, 3, 0}, "ENCR(3)"},
 		{Transform{6, 36, 0}, "transform type 6(36)"},
+		{Transform{}, "none"},
 	} {
 		if got := c.t.String(); got != c.want {
 			t.Errorf("%#v: got %q, want %q", c.t, got, c.want)
