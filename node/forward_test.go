@@ -210,24 +210,3 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkForward(b *testing.B) {
-	for _, c := range []struct{ name, src, dst string }{
-		{"ipv4", "10.1.0.5:1000", "192.0.2.9:2000"},
-		{"ipv6", "[2001:db8:1::5]:1000", "[2001:db8:9::1]:2000"},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			n := router(b)
-			sent := udp(b, c.src, c.dst, make([]byte, 512), ttl(255))
-			buffer := make([]byte, len(sent))
-			b.ReportAllocs()
-			for b.Loop() {
-				copy(buffer, sent)
-				if out := n.Handle(0, PacketIn{Interface: 0, Bytes: buffer}); len(out) != 1 {
-					b.Fatal(reasons(out))
-				}
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
-		})
-	}
-}

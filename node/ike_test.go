@@ -315,6 +315,64 @@ func TestLargeIKEMessagesAreCut(t *testing.T) {
 	}
 }
 
+// TestHostToHost protects everything between the gateways' own addresses, but
+// for the IKE that makes it so.
+func TestHostToHost(t *testing.T) {
+	dynamic := func(c *Config) {
+		child := &c.IKE.Connections[0].Children[0]
+		child.LocalTS, child.RemoteTS = nil, nil
+	}
+	n := negotiated(t, dynamic, dynamic)
+	if !n.ping(gwA, "198.51.100.2", 300) {
+		t.Errorf("no reply: %v %v", n.kinds(gwA), n.reasons(gwA))
+	}
+	n.noClear()
+	if got := n.events(gwB, EventESPIn); len(got) != 1 || got[0].ESP.Inner.Src != addr("198.51.100.1") {
+		t.Errorf("esp-in %v", got)
+	}
+}
+
+// TestPeerMoves lets the NAT before the peer choose another port: the next ESP
+// packet shows it, and the answers follow (RFC 7296 §2.23).
+func TestPeerMoves(t *testing.T) {
+	n := negotiated(t, encap, nil)
+	sent := packets(n.nodes[gwA].Handle(n.now, PacketIn{Interface: 0, Bytes: echo(t, "10.1.0.9", "10.2.0.1", 1, 1, pattern(300))}))
+	moved := bytes.Clone(sent[0].Bytes)
+	moved[20], moved[21] = 31000>>8, 31000&0xff
+	n.do(gwB, PacketIn{Interface: 1, Bytes: moved})
+	if got := n.nodes[gwB].Associations()[0].Remote; got != port("198.51.100.1:31000") {
+		t.Errorf("the peer is at %v for the association; %v", got, n.kinds(gwB))
+	}
+	if len(n.events(gwB, EventKind(ike.RecordChildMoved))) != 1 {
+		t.Errorf("events %v", n.kinds(gwB))
+	}
+}
+
+// TestLostAnswers loses packets on the WAN in a pattern and lets IKE repeat them.
+func TestLostAnswers(t *testing.T) {
+	count := 0
+	n := site(t, [2]*Node{gateway(t, 0, startAction(ike.StartStart)), gateway(t, 1)})
+	n.lose = func(from place, p PacketOut) bool {
+		if p.Origin == OriginIKE {
+			count++
+		}
+		// Of four messages the first two are lost: a request and its repetition.
+		return p.Origin == OriginIKE && (count%4 == 1 || count%4 == 2)
+	}
+	n.run(2 * time.Minute)
+	if !n.ping(hostA, "10.2.0.9", 100) {
+		t.Errorf("no reply: %v", n.kinds(gwA))
+	}
+	if len(n.events(gwA, "retransmit")) == 0 {
+		t.Error("nothing was repeated")
+	}
+	for side := range 2 {
+		if got := n.nodes[side].Associations(); len(got) != 1 {
+			t.Errorf("gateway %d has %v", side, got)
+		}
+	}
+}
+
 // TestSameInputsSameOutputs runs the same net twice.
 func TestSameInputsSameOutputs(t *testing.T) {
 	run := func() (all [][]byte) {
