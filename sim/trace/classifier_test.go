@@ -55,6 +55,8 @@ func TestClassify(t *testing.T) {
 				impair.Identity{Flow: "ike gw-b>gw-a #1 responder exchange 35 response", Ordinal: 2 << 16}},
 			{"the second SA, which the other side initiates", r.udp(gwB4, 500, gwA4, 500, ike(0xb2, saInit, initiator, 0, 0, nil)),
 				impair.Identity{Flow: "ike gw-b>gw-a #2 initiator exchange 34 request"}},
+			{"the third, whose count does not ask who initiates", r.udp(gwA4, 500, gwB4, 500, ike(0xc3, saInit, initiator, 0, 0, nil)),
+				impair.Identity{Flow: "ike gw-a>gw-b #3 initiator exchange 34 request"}},
 			{"an SA with a peer that no node of the lab is", r.udp(host4, 500, gwA4, 500, ike(0xa1, saInit, initiator, 0, 0, nil)),
 				impair.Identity{Flow: "ike 10.1.0.7>gw-a #1 initiator exchange 34 request"}},
 		}},
@@ -92,10 +94,12 @@ func TestClassify(t *testing.T) {
 		{"what is not IKEv2 on IKE's port", []step{
 			{"IKEv1", r.udp(gwA4, 500, gwB4, 500, append(bytes.Repeat([]byte{1}, 16), 1, 0x10, 2, 0, 0, 0, 0, 0, 0, 0, 0, 28)),
 				impair.Identity{Flow: "protocol 17 192.0.2.1 port 500>192.0.2.2 port 500", Content: 1}},
-			{"too short", r.udp(gwA4, 500, gwB4, 500, []byte("hello")),
+			{"IKEv3", r.udp(gwA4, 500, gwB4, 500, append(bytes.Repeat([]byte{1}, 16), 1, 0x30, 35, 0, 0, 0, 0, 0, 0, 0, 0, 28)),
 				impair.Identity{Flow: "protocol 17 192.0.2.1 port 500>192.0.2.2 port 500", Content: 1, Ordinal: 1}},
-			{"a length that lies", r.udp(gwA4, 500, gwB4, 500, append(ike(0xa1, auth, initiator, 1, 0, nil), 0)),
+			{"too short", r.udp(gwA4, 500, gwB4, 500, []byte("hello")),
 				impair.Identity{Flow: "protocol 17 192.0.2.1 port 500>192.0.2.2 port 500", Content: 1, Ordinal: 2}},
+			{"a length that lies", r.udp(gwA4, 500, gwB4, 500, append(ike(0xa1, auth, initiator, 1, 0, nil), 0)),
+				impair.Identity{Flow: "protocol 17 192.0.2.1 port 500>192.0.2.2 port 500", Content: 1, Ordinal: 3}},
 		}},
 		{"UDP flows", []step{
 			{"a service between fixed ports", r.udp(host4, 5001, server, 5001, []byte("a")),
@@ -329,8 +333,12 @@ func TestEveryPointCountsByItself(t *testing.T) {
 	for sending := range uint32(3) {
 		for _, packet := range packets {
 			for point := range 4 {
-				if got := c.Classify(point, packet).Retransmission; got != sending {
-					t.Errorf("sending %d at point %d: retransmission %d", sending, point, got)
+				got := c.Classify(point, packet)
+				if got.Retransmission != sending {
+					t.Errorf("sending %d at point %d: retransmission %d", sending, point, got.Retransmission)
+				}
+				if got.Content != 0 && got.Ordinal != uint64(sending) {
+					t.Errorf("sending %d at point %d: ordinal %d", sending, point, got.Ordinal)
 				}
 			}
 		}
@@ -345,6 +353,47 @@ func TestChecksumsAndHopLimitsAreIgnored(t *testing.T) {
 	other := c.Classify(0, random{ttl: 63, ipID: 2}.udp(host4, 40001, server, 53, []byte("query")))
 	if second.Content != first.Content || second.Retransmission != 1 || other.Flow == first.Flow || other.Retransmission != 0 {
 		t.Errorf("got %+v, %+v and %+v", first, second, other)
+	}
+}
+
+// What an Ethernet or a sender puts behind a packet is not part of it.
+func TestTrailersAreIgnored(t *testing.T) {
+	c := NewClassifier(owner)
+	r := random{ttl: 64}
+	want := c.Classify(0, r.udp(host4, 5001, server, 5001, []byte("query")))
+	padded := append(r.udp(host4, 5001, server, 5001, []byte("query")), "padding"...)
+	behindUDP := r.udp(host4, 5001, server, 5001, []byte("query"))
+	behindUDP = r.ip(host4, server, protocolUDP, append(behindUDP[header.IPv4MinimumSize:], "surplus"...))
+	for name, packet := range map[string][]byte{"IP": padded, "UDP": behindUDP} {
+		if got := c.Classify(0, packet); got.Content != want.Content || got.Flow != want.Flow {
+			t.Errorf("behind %s: %+v; want the content of %+v", name, got, want)
+		}
+	}
+}
+
+// An ICMP error is the same error however much of the packet it quotes: systems differ in that. Eight bytes
+// behind the IP header are the least (RFC 792).
+func TestQuotationsMayBeShort(t *testing.T) {
+	r := random{ttl: 64}
+	for name, packet := range map[string][]byte{
+		"UDP":      r.udp(host4, 40000, server, 53, []byte("query")),
+		"TCP":      r.tcp(host4, 40000, server, 80, 7, 8, header.TCPFlagAck, []byte("GET")),
+		"ping":     r.echo(host4, server, false, 4711, 1, []byte("text")),
+		"ESP":      r.ip(host4, server, protocolESP, esp(0xc0ffee, 1, []byte("ciphertext"))),
+		"GRE":      r.ip(host4, server, 47, []byte("0123456789")),
+		"IPv6 UDP": r.udp(host6, 40000, srv6, 53, []byte("query")),
+	} {
+		from, to, headerBytes := server, host4, header.IPv4MinimumSize
+		if header.IPVersion(packet) == header.IPv6Version {
+			from, to, headerBytes = srv6, host6, header.IPv6MinimumSize
+		}
+		c := NewClassifier(owner)
+		c.Classify(0, packet)
+		long := c.Classify(0, r.unreachable(from, to, packet))
+		short := c.Classify(0, r.unreachable(from, to, packet[:headerBytes+8]))
+		if short.Content != long.Content || short.Retransmission != 1 {
+			t.Errorf("%s: quoted long %+v, quoted short %+v", name, long, short)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *Classifier) recognise(d datagram) trait {
 			return c.udp(d, header.UDP(d.payload))
 		}
 	case protocolTCP:
-		if len(d.payload) >= header.TCPMinimumSize {
+		if len(d.payload) >= header.TCPMinimumSize || d.quoted && len(d.payload) >= 8 {
 			return c.tcp(d, header.TCP(d.payload))
 		}
 	case protocolICMP:
@@ -62,6 +62,9 @@ func (c *Classifier) recognise(d datagram) trait {
 
 // other is a datagram without ports, known by its content.
 func (c *Classifier) other(d datagram, head, content []byte) trait {
+	if d.quoted {
+		content = nil // how much is quoted is the quoter's choice
+	}
 	conv, way := c.conversation(conversationKey{
 		protocol: d.protocol,
 		ports:    portsNone,
@@ -102,12 +105,13 @@ func (c *Classifier) udp(d datagram, h header.UDP) trait {
 		b:        netip.AddrPortFrom(d.dst, h.DestinationPort()),
 	})
 	if d.quoted {
-		content = nil // how much is quoted is the quoter's choice
+		content = nil
 	}
 	return trait{flow: conv.flow[way], content: c.hash(nil, content)}
 }
 
-// tcp is known by flags, data and the sequence numbers' distance from the first ones seen.
+// tcp is known by flags, data and the sequence numbers' distance from the first ones seen. Of a quotation only
+// the first eight bytes are sure to be there, ports and sequence number.
 func (c *Classifier) tcp(d datagram, h header.TCP) trait {
 	conv, way := c.conversation(conversationKey{
 		protocol: protocolTCP,
@@ -115,21 +119,17 @@ func (c *Classifier) tcp(d datagram, h header.TCP) trait {
 		a:        netip.AddrPortFrom(d.src, h.SourcePort()),
 		b:        netip.AddrPortFrom(d.dst, h.DestinationPort()),
 	})
-	acknowledges := h.Flags().Contains(header.TCPFlagAck)
-	if !d.quoted {
-		conv.begin(way, h.SequenceNumber())
-		if acknowledges {
-			conv.begin(1-way, h.AckNumber()) // where the other side's numbers were never seen
-		}
-	}
 	var head [9]byte
 	binary.BigEndian.PutUint32(head[0:], conv.since(way, h.SequenceNumber()))
-	if acknowledges {
+	if d.quoted {
+		return trait{flow: conv.flow[way], content: c.hash(head[:4], nil)}
+	}
+	if h.Flags().Contains(header.TCPFlagAck) {
 		binary.BigEndian.PutUint32(head[4:], conv.since(1-way, h.AckNumber()))
 	}
 	head[8] = byte(h.Flags())
 	var content []byte
-	if at := int(h.DataOffset()); !d.quoted && at >= header.TCPMinimumSize && at <= len(d.payload) {
+	if at := int(h.DataOffset()); at >= header.TCPMinimumSize && at <= len(d.payload) {
 		content = d.payload[at:]
 	}
 	return trait{flow: conv.flow[way], content: c.hash(head[:], content)}
@@ -208,17 +208,11 @@ type conversation struct {
 	begun [2]bool
 }
 
-func (conv *conversation) begin(way int, sequence uint32) {
-	if !conv.begun[way] {
-		conv.begun[way], conv.first[way] = true, sequence
-	}
-}
-
-// since returns a sequence number's distance from the first one of its direction, and 0 where none was seen: an
-// ICMP error may quote a connection that never passed here.
+// since returns a TCP sequence number's distance from the first one of its direction, be it seen there or
+// acknowledged by the other side.
 func (conv *conversation) since(way int, sequence uint32) uint32 {
 	if !conv.begun[way] {
-		return 0
+		conv.begun[way], conv.first[way] = true, sequence
 	}
 	return sequence - conv.first[way]
 }
