@@ -73,7 +73,19 @@ func Read(in io.Reader, use func(Record) error) error {
 func newScanner(in io.Reader) *bufio.Scanner {
 	s := bufio.NewScanner(in)
 	s.Buffer(make([]byte, 0, 4096), lineBytesMax)
+	s.Split(splitLines)
 	return s
+}
+
+// splitLines is bufio.ScanLines without its leniency towards carriage returns, which a digest would not share.
+func splitLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
 }
 
 // parseLine reads one line. It goes token by token, because a map would lose the order of the fields.

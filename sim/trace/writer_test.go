@@ -183,6 +183,7 @@ func TestReadRefuses(t *testing.T) {
 		{"a list", `[]`, `trace: line 2: [ where { should stand`},
 		{"an end", `{"at":1`, `trace: line 2: ends within the record`},
 		{"an empty line", ``, `trace: line 2: ends within the record`},
+		{"a carriage return", good + "\r", "trace: line 2 is not in canonical form; it should read " + good},
 		{"a repeated key", `{"at":1,"node":"a","kind":"k","fields":{"x":"1","x":"2"}}`, `trace: line 2 is not in canonical form; it should read {"at":1,"node":"a","kind":"k","fields":{"x":"1","x#2":"2"}}`},
 	}
 	for _, test := range tests {
@@ -232,4 +233,31 @@ func TestFirstDifference(t *testing.T) {
 	if want := "the first difference is in line 3:\n  - x\n  + (the trace has ended)"; got != want {
 		t.Errorf("shown as %q; want %q", got, want)
 	}
+}
+
+// FuzzRead: what is accepted is canonical, so writing it again gives the same bytes.
+func FuzzRead(f *testing.F) {
+	for _, line := range []string{
+		"",
+		`{"at":0,"node":"","kind":"","fields":{}}`,
+		`{"at":-1,"node":"gw-a","kind":"ike-established","fields":{"a":"\u001f\"\\","b#2":"ä"}}` + "\n" + `{"at":1,"node":"","kind":"","fields":{}}`,
+		`{"at":01,"node":"","kind":"","fields":{}}`,
+		`{"at":1e3,"node":"\ud800","kind":"","fields":{"x":null}}`,
+	} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		var again []byte
+		err := Read(bytes.NewReader(file), func(r Record) error {
+			again = appendLine(again, r)
+			return nil
+		})
+		if err != nil {
+			return
+		}
+		// A last line without its newline is forgiven.
+		if !bytes.Equal(bytes.TrimSuffix(file, []byte("\n")), bytes.TrimSuffix(again, []byte("\n"))) {
+			t.Fatalf("%q is accepted and written as %q", file, again)
+		}
+	})
 }
