@@ -232,8 +232,9 @@ type Event struct {
 	// Drop is set for packet-dropped, policy-drop and icmp-suppressed, and
 	// without a reason for trap-acquire and clear-out.
 	Drop Drop
-	// ESP is set for esp-in and esp-out, and for drops of an ESP packet whose
-	// security association was found.
+	// ESP is set for esp-in and esp-out, and for drops of an ESP packet. Its
+	// names alone are set for trap-acquire and drops of what waited, or would
+	// have, for a tunnel.
 	ESP ESP
 	// ICMP is set for icmp-error.
 	ICMP ICMPError

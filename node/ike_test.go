@@ -103,7 +103,7 @@ func TestTrap(t *testing.T) {
 		}
 	}
 	n.run(time.Second)
-	if got := n.events(gwA, EventTrapAcquire); len(got) != 1 || got[0].Drop.Packet.Dst != addr("10.2.0.9") {
+	if got := n.events(gwA, EventTrapAcquire); len(got) != 1 || got[0].Drop.Packet.Dst != addr("10.2.0.9") || got[0].ESP.Connection != "site" || got[0].ESP.Child != "nets" {
 		t.Errorf("trap-acquire %v, want one", got)
 	}
 	var order []byte

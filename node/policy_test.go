@@ -119,6 +119,21 @@ func TestPolicyInbound(t *testing.T) {
 	}
 }
 
+// TestClearOutIsSeen takes the policy out of the SPD behind the node's back and
+// expects the check at the interface to notice what that lets through.
+func TestClearOutIsSeen(t *testing.T) {
+	n := gateway(t, 0)
+	n.spd.Remove(n.policies[0].match.Name)
+	n.forgetDecisions()
+	out := n.Handle(0, PacketIn{Interface: 0, Bytes: udp(t, "10.1.0.9:1", "10.2.0.9:7", nil)})
+	if len(packets(out)) != 1 {
+		t.Fatal("the packet did not leave")
+	}
+	if got := events(out); len(got) != 1 || got[0].Kind != EventClearOut || got[0].Interface != 1 || got[0].Drop.Packet.DstPort != 7 {
+		t.Errorf("events %v, want clear-out", got)
+	}
+}
+
 // TestDynamicSelectors takes selectors that a configuration leaves out from the
 // addresses, also when they change.
 func TestDynamicSelectors(t *testing.T) {

@@ -398,6 +398,22 @@ func TestErrorsStayInTheTunnel(t *testing.T) {
 		}
 		n.noClear()
 	}
+	t.Run("from the last link", func(t *testing.T) {
+		n := site(t, tunnel(t, nil))
+		n.do(hostA, DatagramOut{Src: port("10.1.0.9:1"), Dst: port("10.2.0.50:7"), Payload: pattern(200)})
+		var forwarded *PacketOut
+		for _, l := range n.log {
+			if p, ok := l.Output.(*PacketOut); ok && l.node == gwB {
+				forwarded = p
+			}
+		}
+		n.do(gwB, NeighborFailed{Interface: 0, Bytes: bytes.Clone(forwarded.Bytes)})
+		got := n.deliveries(hostA)
+		if len(got) != 1 || got[0].Kind != DeliverICMPError || got[0].Code != 1 || got[0].Src.Addr() != addr("10.2.0.1") {
+			t.Errorf("delivered %v, want host unreachable by the tunnel; %v", got, n.reasons(gwB))
+		}
+		n.noClear()
+	})
 	t.Run("without an address inside", func(t *testing.T) {
 		n := site(t, tunnel(t, nil))
 		n.do(gwB, AddressChange{Interface: 0, Addresses: []netip.Prefix{prefix("10.77.0.1/24")}})
