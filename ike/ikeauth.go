@@ -110,6 +110,7 @@ func (m *Machine) authRejected(sa *ikeSA, kind wire.NotifyType, why string) {
 		c.current = nil
 	}
 	m.attemptOver(c, sa.attempt, sa, kind.String(), false, append([]Field{detail(why)}, m.authFields(sa, kind)...)...)
+	sa.failed = true
 	m.setState(sa, stateDeleting)
 	m.request(sa, wire.ExchangeInformational, []wire.Payload{&wire.Notify{Kind: kind}}, task{kind: taskAuthFailed, reason: why})
 }

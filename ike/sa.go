@@ -31,6 +31,7 @@ type ikeSA struct {
 	initiator  bool
 	state      saState
 	gone       bool
+	failed     bool // its failure is recorded; what follows only tells the peer
 
 	spiI, spiR    wire.SPI
 	local, remote netip.AddrPort

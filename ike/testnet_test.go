@@ -25,8 +25,8 @@ type testnet struct {
 	rules    []*rule
 	log      strings.Builder
 	problems []string
-	quiet    bool // write no log
-	keys     map[string][][]byte
+	quiet    bool               // write no log
+	deaf     bool               // nothing arrives by itself
 	children map[string]ChildSA // by holder and inbound SPI, installed now
 	spis     map[string]string  // every inbound SPI ever given out
 	boots    map[string]int
@@ -41,6 +41,14 @@ type testnode struct {
 	heard, told map[netip.Addr]int
 	proven      map[netip.Addr]bool
 	records     []Record
+	keys        map[uint64]*testkeys // by the machine's number of the IKE SA
+}
+
+// testkeys are an IKE SA's keys at one end.
+type testkeys struct {
+	name        string
+	keys        [][]byte
+	established bool
 }
 
 // testnat hides an inside address behind an outside one, with new ports.
@@ -72,7 +80,7 @@ type rule struct {
 
 func newTestnet() *testnet {
 	return &testnet{
-		delay: 10 * time.Millisecond, keys: map[string][][]byte{}, children: map[string]ChildSA{},
+		delay: 10 * time.Millisecond, children: map[string]ChildSA{},
 		spis: map[string]string{}, boots: map[string]int{},
 	}
 }
@@ -98,7 +106,7 @@ func (n *testnet) problem(format string, args ...any) {
 // add makes a node of a configuration; its Random is set here.
 func (n *testnet) add(name string, addr netip.Addr, cfg Config) (*testnode, error) {
 	node := &testnode{
-		name: name, addr: addr, labels: map[string]bool{}, heard: map[netip.Addr]int{}, told: map[netip.Addr]int{}, proven: map[netip.Addr]bool{},
+		name: name, addr: addr, keys: map[uint64]*testkeys{}, labels: map[string]bool{}, heard: map[netip.Addr]int{}, told: map[netip.Addr]int{}, proven: map[netip.Addr]bool{},
 	}
 	cfg.Node = name
 	n.boots[name]++ // a restarted machine must not repeat its predecessor's streams
@@ -181,9 +189,10 @@ func (n *testnet) record(node *testnode, r Record) {
 	case RecordSent, RecordReceived:
 		return
 	case RecordKeys:
-		n.learnKeys(node, r.Keys)
+		n.learnKeys(node, r.IKE, r.Keys)
 		return
 	case RecordIKEEstablished:
+		n.compareKeys(node, r.IKE)
 		node.proven[r.Remote.Addr()] = true
 	}
 	name := ""
@@ -202,23 +211,32 @@ func (n *testnet) record(node *testnode, r Record) {
 	n.printf("%s", b.String())
 }
 
-// learnKeys holds that both ends of an IKE SA derive the same keys, and that no two
-// SAs have the same.
-func (n *testnet) learnKeys(node *testnode, k *Keys) {
+// learnKeys holds that no two IKE SAs have the same keys.
+func (n *testnet) learnKeys(node *testnode, id uint64, k *Keys) {
 	name := k.SPIi.String() + k.SPIr.String()
 	mine := [][]byte{k.SKei, k.SKer, k.SKai, k.SKar}
-	if theirs, ok := n.keys[name]; ok {
-		if !slices.EqualFunc(theirs, mine, bytes.Equal) {
-			n.problem("%s derives other keys than its peer for IKE SA %s", node.name, name)
-		}
-		return
-	}
-	for other, theirs := range n.keys {
-		if bytes.Equal(theirs[0], mine[0]) {
-			n.problem("%s has the keys of IKE SA %s for IKE SA %s", node.name, other, name)
+	for _, other := range n.nodes {
+		for _, theirs := range other.keys {
+			if theirs.name != name && bytes.Equal(theirs.keys[0], mine[0]) {
+				n.problem("%s has the keys of IKE SA %s for IKE SA %s", node.name, theirs.name, name)
+			}
 		}
 	}
-	n.keys[name] = mine
+	node.keys[id] = &testkeys{name: name, keys: mine}
+}
+
+// compareKeys holds that both ends of an established IKE SA have the same keys.
+// Before, they may differ: IKE_SA_INIT is not protected.
+func (n *testnet) compareKeys(node *testnode, id uint64) {
+	mine := node.keys[id]
+	mine.established = true
+	for _, other := range n.nodes {
+		for _, theirs := range other.keys {
+			if theirs.name == mine.name && theirs.established && !slices.EqualFunc(theirs.keys, mine.keys, bytes.Equal) {
+				n.problem("%s has other keys than its peer for IKE SA %s", node.name, mine.name)
+			}
+		}
+	}
 }
 
 func (n *testnet) install(node *testnode, sa ChildSA) {
@@ -385,6 +403,9 @@ func (n *testnet) apply(f *flight) string {
 }
 
 func (n *testnet) fly(f *flight) {
+	if n.deaf {
+		return
+	}
 	i := len(n.flights)
 	for i > 0 && n.flights[i-1].at > f.at {
 		i--
