@@ -105,17 +105,18 @@ func startAction(a ike.StartAction) func(*Config) {
 
 func wanMTU(n int) func(*Config) { return func(c *Config) { c.Interfaces[1].MTUBytes = n } }
 
-// keyed is side's half of a CHILD_SA as IKE would install it, without IKE.
-func keyed(t testing.TB, side int, ordinal uint64, change ...func(*ike.ChildSA)) *ike.ChildSA {
+// keyed is side's half of a CHILD_SA as IKE would install it, without IKE. The
+// number tells its SPIs and keys from others'.
+func keyed(t testing.TB, side int, number uint64, change ...func(*ike.ChildSA)) *ike.ChildSA {
 	t.Helper()
 	keys := func(sender int) ike.ChildKeys {
 		k := ike.ChildKeys{Encr: make([]byte, 36), IV: make([]byte, 32)}
-		_, _ = (&stream{label: fmt.Sprint("keys", sender, ordinal)}).Read(k.Encr)
+		_, _ = (&stream{label: fmt.Sprint("keys", sender, number)}).Read(k.Encr)
 		return k
 	}
-	spi := func(receiver int) uint32 { return uint32(0x1000*(receiver+1)) + uint32(ordinal) }
+	spi := func(receiver int) uint32 { return uint32(0x1000*(receiver+1)) + uint32(number) }
 	sa := &ike.ChildSA{
-		Connection: "site", Child: "nets", Ordinal: ordinal,
+		Connection: "site", Child: "nets", IKE: number, Ordinal: 1,
 		Local:  netip.AddrPortFrom(addr(fmt.Sprintf("198.51.100.%d", side+1)), 4500),
 		Remote: netip.AddrPortFrom(addr(fmt.Sprintf("198.51.100.%d", 2-side)), 4500),
 		SPIIn:  spi(side), SPIOut: spi(1 - side), Proposal: proposal(t, suite.ProtocolESP, "aes256gcm16")[0],
