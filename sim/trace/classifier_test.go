@@ -360,13 +360,18 @@ func TestChecksumsAndHopLimitsAreIgnored(t *testing.T) {
 func TestTrailersAreIgnored(t *testing.T) {
 	c := NewClassifier(owner)
 	r := random{ttl: 64}
-	want := c.Classify(0, r.udp(host4, 5001, server, 5001, []byte("query")))
-	padded := append(r.udp(host4, 5001, server, 5001, []byte("query")), "padding"...)
-	behindUDP := r.udp(host4, 5001, server, 5001, []byte("query"))
-	behindUDP = r.ip(host4, server, protocolUDP, append(behindUDP[header.IPv4MinimumSize:], "surplus"...))
-	for name, packet := range map[string][]byte{"IP": padded, "UDP": behindUDP} {
-		if got := c.Classify(0, packet); got.Content != want.Content || got.Flow != want.Flow {
-			t.Errorf("behind %s: %+v; want the content of %+v", name, got, want)
+	query, ping := r.udp(host4, 5001, server, 5001, []byte("query")), r.echo(host4, server, false, 1, 1, []byte("text"))
+	surplus := r.ip(host4, server, protocolUDP, append(bytes.Clone(query[header.IPv4MinimumSize:]), "surplus"...))
+	for _, test := range []struct {
+		name        string
+		plain, with []byte
+	}{
+		{"behind the IP packet", ping, append(bytes.Clone(ping), "padding"...)},
+		{"behind the UDP datagram", query, surplus},
+	} {
+		plain, with := c.Classify(0, test.plain), c.Classify(0, test.with)
+		if with.Content != plain.Content || with.Flow != plain.Flow || with.Retransmission != 1 {
+			t.Errorf("%s: %+v; without it %+v", test.name, with, plain)
 		}
 	}
 }
