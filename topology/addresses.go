@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -14,7 +15,7 @@ func (it *item) derived(name string) *cell {
 	if c := it.cells[key]; c != nil {
 		return c
 	}
-	c := &cell{label: it.path + "." + name, rng: it.rng}
+	c := &cell{label: it.path + "." + name, rng: it.statedRange()}
 	it.cells[key] = c
 	strings := func(addresses []netip.Addr) cty.Value {
 		values := make([]cty.Value, 0, len(addresses))
@@ -70,6 +71,16 @@ func (it *item) derived(name string) *cell {
 	return c
 }
 
+// statedRange is where a block states its addresses or prefixes, else its name.
+func (it *item) statedRange() hcl.Range {
+	for _, name := range []string{"address", "addresses", "prefix", "prefixes"} {
+		if a := it.body.Attributes[name]; a != nil {
+			return a.Expr.Range()
+		}
+	}
+	return it.rng
+}
+
 // prefixes answers a network's prefixes, in the order of the file.
 func (it *item) prefixes() ([]netip.Prefix, bool) {
 	one, many := it.attr("prefix"), it.attr("prefixes")
@@ -102,7 +113,7 @@ func (it *item) addresses() ([]netip.Prefix, bool) {
 	key := "derived all addresses"
 	c := it.cells[key]
 	if c == nil {
-		c = &cell{label: it.path + ".address", rng: it.rng, compute: it.computeAddresses}
+		c = &cell{label: it.path + ".address", rng: it.statedRange(), compute: it.computeAddresses}
 		it.cells[key] = c
 	}
 	if !it.l.force(c) {
@@ -221,10 +232,9 @@ func (l *loader) attach(c *cell) {
 	l.members = map[*item][]*item{}
 	for _, n := range append(l.all("node"), l.all("nat")...) {
 		for _, i := range n.children("interface") {
+			// An interface without a network has been reported; the others go on.
 			if network, ok := get[*item](i, "network"); ok {
 				l.members[network] = append(l.members[network], i)
-			} else {
-				c.ok = false
 			}
 		}
 	}

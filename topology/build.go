@@ -18,6 +18,9 @@ func (l *loader) plan() *Plan {
 	p := &Plan{Lab: l.planLab()}
 	for _, kind := range []string{"network", "link", "node", "secret", "flow", "step", "nat"} {
 		l.checkInstances(kind)
+		for _, it := range l.all(kind) {
+			it.forceAll()
+		}
 	}
 	l.planNetworks(p)
 	for _, it := range l.all("link") {
@@ -75,6 +78,19 @@ func (l *loader) checkInstances(kind string) {
 			l.errorf(it.rng, "Invalid name", "%s is called %q, which is longer than %d bytes; use shorter keys.", it.path, it.name, 2*nameBytesMax)
 		}
 		taken[it.name] = it
+	}
+}
+
+// forceAll evaluates every attribute of a block and of those in it, so that every
+// mistake is reported, whoever would have looked at it.
+func (it *item) forceAll() {
+	for i := range it.schema.attributes {
+		it.attr(it.schema.attributes[i].name)
+	}
+	for _, nested := range it.schema.blocks {
+		for _, child := range it.nested[nested.name] {
+			child.forceAll()
+		}
 	}
 }
 
@@ -139,10 +155,12 @@ func (it *item) rngOr() hcl.Range {
 
 // link answers the configuration of a link block or of a link in braces.
 func (l *loader) link(it *item) (impair.LinkConfig, bool) {
+	ok := true
 	for i := range linkSchema.attributes {
-		if c := it.attr(linkSchema.attributes[i].name); !c.ok {
-			return impair.LinkConfig{}, false
-		}
+		ok = it.attr(linkSchema.attributes[i].name).ok && ok
+	}
+	if !ok {
+		return impair.LinkConfig{}, false
 	}
 	cfg := impair.LinkConfig{
 		Delay:             value[time.Duration](it, "delay"),
@@ -210,6 +228,7 @@ func (l *loader) checkLoss(it, o *item, loss impair.Loss) {
 
 func (l *loader) planNodes(p *Plan) {
 	connections := 0
+	l.routable = len(p.Networks) == len(l.all("network"))
 	for _, it := range append(l.all("node"), l.all("nat")...) {
 		n := Node{Name: it.name, Implementation: ImplementationNAT, Dataplane: DataplaneUserspace}
 		isNAT := it.schema == natSchema
@@ -255,7 +274,9 @@ func (l *loader) planInterface(node, it *item) Interface {
 	if network, ok := get[*item](it, "network"); ok {
 		i.Network = network.name
 	}
-	i.Addresses, _ = it.addresses()
+	var ok bool
+	i.Addresses, ok = it.addresses()
+	l.routable = l.routable && ok && node.cells["forward"].isOK()
 	if c := it.attr("link"); c.ok && c.set {
 		lk := c.typed.(*item)
 		cfg, ok := l.link(lk)
@@ -340,6 +361,7 @@ func (l *loader) planRoutes(node *item, n *Node) []Route {
 	for _, r := range node.children("route") {
 		to := r.attr("to")
 		if !to.ok || !r.attr("via").ok || !r.attr("interface").ok || !to.set {
+			l.routable = false
 			continue
 		}
 		var prefixes []netip.Prefix

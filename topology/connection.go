@@ -190,14 +190,17 @@ func (l *loader) planSecrets(p *Plan) {
 		used   bool
 	}
 	var all []*entry
+	sound := true // no secret is left out because of a mistake
 	for _, it := range l.all("secret") {
 		c := it.attr("secret")
 		if !c.ok || !c.set || !it.attr("ids").ok || !it.attr("nodes").ok {
+			sound = false
 			continue
 		}
 		key, err := secretKey(c.typed.(string))
 		if err != nil {
 			c.src.bad("%s.", err)
+			sound = false
 			continue
 		}
 		e := &entry{secret: Secret{Name: it.name, Key: key}, item: it}
@@ -261,7 +264,7 @@ func (l *loader) planSecrets(p *Plan) {
 			for _, id := range l.identitiesOf(conn.Local.ID, l.localAddresses(c, conn)) {
 				take(byID[idKey(id)])
 			}
-			if !found && !l.failed && !l.refusedAuth(c) {
+			if !found && sound && l.identified(c) && !l.refusedAuth(c) {
 				who := conn.Remote.ID.Text
 				if who == "" && len(peers) > 0 {
 					who = peers[0].Text
@@ -284,6 +287,17 @@ func (l *loader) planSecrets(p *Plan) {
 			l.warnf(e.item.rng, fmt.Sprintf("Secret %q is not used", e.item.name), "No connection of a node that may use it has one of its identities.")
 		}
 	}
+}
+
+// identified says that what a connection says of its ends is not wrong.
+func (l *loader) identified(c *item) bool {
+	ok := c.attr("remote_addrs").ok && c.attr("local_addrs").ok
+	for _, side := range []string{"local", "remote"} {
+		for _, b := range c.children(side) {
+			ok = ok && b.attr("id").ok && b.attr("auth").ok
+		}
+	}
+	return ok
 }
 
 // refusedAuth says that a connection asks for a method that was refused.

@@ -232,7 +232,11 @@ func nearest(wrong string, names []string) string {
 		bestDistance = 2
 	}
 	for _, name := range names {
-		if d := levenshtein.Distance(wrong, name, nil); d < bestDistance {
+		d := levenshtein.Distance(wrong, name, nil)
+		if d == 2 && len(wrong) >= 3 && letters(wrong) == letters(name) {
+			d = 1 // two letters changed places
+		}
+		if d < bestDistance {
 			best, bestDistance = name, d
 		}
 	}
@@ -244,6 +248,13 @@ func nearest(wrong string, names []string) string {
 		}
 	}
 	return best
+}
+
+// letters answers the letters of a word in alphabetical order.
+func letters(word string) string {
+	r := []rune(word)
+	slices.Sort(r)
+	return string(r)
 }
 
 // didYouMean answers the sentence that helps with a wrong name: the name that was

@@ -41,6 +41,8 @@ type loader struct {
 	said     map[diagnosticKey]struct{}
 	diagsCut bool
 	failed   bool // a value is missing; something has been reported
+	// routable says that no address, network or route is missing.
+	routable bool
 }
 
 // cell is a value that is computed at most once, on demand. A cell that is asked for
@@ -100,7 +102,9 @@ func (l *loader) cycle(c *cell) {
 	var path []string
 	at := c.rng
 	for i := len(l.stack) - 1; i >= 0; i-- {
-		path = append([]string{l.stack[i].label}, path...)
+		if len(path) == 0 || path[0] != l.stack[i].label {
+			path = append([]string{l.stack[i].label}, path...)
+		}
 		if l.stack[i] == c {
 			break
 		}
@@ -115,6 +119,9 @@ type env struct {
 	count      cty.Value // a number, or cty.NilVal
 	key, value cty.Value // of for_each, or cty.NilVal
 }
+
+// isOK says that a cell, if there is one, has a value.
+func (c *cell) isOK() bool { return c == nil || c.ok }
 
 // item is one block as it counts: an instance of a top-level block, a block nested in
 // one, or an object in braces.
@@ -142,7 +149,11 @@ func (l *loader) newItem(schema *blockSchema, body *hclsyntax.Body, e *env) *ite
 	it := &item{l: l, schema: schema, body: body, env: e, cells: map[string]*cell{}, nested: map[string][]*item{}}
 	for _, b := range body.Blocks {
 		nested := schema.block(b.Type)
-		if nested == nil || nested.later {
+		if nested == nil || nested.later || nested.labelled != (len(b.Labels) == 1) {
+			continue
+		}
+		// What is there twice has been reported; the first counts.
+		if nested.labelled && it.child(b.Type, b.Labels[0]) != nil || nested.single && len(it.nested[b.Type]) > 0 {
 			continue
 		}
 		child := l.newItem(nested, b.Body, e)
@@ -220,16 +231,17 @@ func (it *item) compute(c *cell, name string) {
 	if schema == nil {
 		panic("no attribute " + name + " in " + it.schema.name) // a mistake of this package
 	}
-	it.unset(c, schema)
 	a := it.body.Attributes[name]
 	if a == nil || schema.later {
+		it.unset(c, schema)
 		return
 	}
+	// Until it is evaluated the cell has no value, not its default.
 	v, ok := it.l.eval(a.Expr, it.env)
 	if !ok {
-		c.ok = false
 		return
 	}
+	it.unset(c, schema)
 	it.decode(c, schema, v, source{l: it.l, name: name, expr: a.Expr, rng: a.Expr.Range(), env: it.env})
 }
 
@@ -254,7 +266,7 @@ func (it *item) decode(c *cell, schema *attribute, v cty.Value, src source) {
 		c.ok, it.l.failed = false, true
 		return
 	}
-	c.set = true
+	c.set, c.ok = true, false
 	c.typed, c.ok = schema.kind.decode(src, v)
 	if c.ok {
 		c.value = schema.kind.value(c.typed)
@@ -311,8 +323,12 @@ func (l *loader) inlineItem(schema *blockSchema, s source, v cty.Value) (*item, 
 // been reported.
 func get[T any](it *item, name string) (T, bool) {
 	c := it.attr(name)
+	if !c.ok {
+		var zero T
+		return zero, false
+	}
 	typed, is := c.typed.(T)
-	return typed, c.ok && is
+	return typed, is
 }
 
 // value answers the typed value of an attribute that has a default; the zero value

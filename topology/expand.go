@@ -67,9 +67,11 @@ func (d *decl) expand(c *cell) {
 		d.l.errorf(forEach.NameRange, "count and for_each exclude each other", "A block has one of them; take the other out.")
 	case count != nil:
 		c.label += " (count)"
+		c.rng = count.Expr.Range()
 		c.ok = d.expandCount(count)
 	default:
 		c.label += " (for_each)"
+		c.rng = forEach.Expr.Range()
 		c.ok = d.expandForEach(forEach)
 	}
 }

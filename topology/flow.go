@@ -188,7 +188,7 @@ func (l *loader) flowEnds(p *Plan, it *item, f *Flow, owner map[netip.Addr]int) 
 			return true
 		}
 	}
-	if l.failed {
+	if !l.routable {
 		return false // what is missing has been reported
 	}
 	if routed {

@@ -208,7 +208,12 @@ type peers struct{}
 func (peers) what() string {
 	return `an interface such as node.gw.interface.wan, an address, or "%any"`
 }
-func (peers) value(typed any) cty.Value { return cty.StringVal(typed.(netip.Addr).String()) }
+func (k peers) value(typed any) cty.Value {
+	if many, is := typed.([]located); is {
+		return list{k, 0}.value(many)
+	}
+	return cty.StringVal(typed.(netip.Addr).String())
+}
 func (k peers) decode(s source, v cty.Value) (any, bool) {
 	if s.l.refuseCollection(s, v) {
 		return nil, false

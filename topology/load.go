@@ -47,6 +47,9 @@ func Load(fsys fs.FS, path string, vars map[string]string, opts ...Option) (*Pla
 	}
 	l.declare(body)
 	l.giveVariables(vars)
+	for _, v := range l.localOrder {
+		l.force(&v.cell)
+	}
 	plan := l.plan()
 	l.warnUnused()
 	d := l.finish()

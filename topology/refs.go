@@ -648,7 +648,7 @@ func (l *loader) resolveInside(u use, it *item, steps []step, s scope, t *tree, 
 	}
 	c := it.child(name, label)
 	if c == nil {
-		l.errorf(u.rng, fmt.Sprintf("There is no %s %q in %s", name, label, it.path), "%s", didYouMean(label, names))
+		l.errorf(u.rng, fmt.Sprintf("There is no %s %q", name, label), "%s has none of this name. %s", it.path, didYouMean(label, names))
 		return false
 	}
 	return l.resolveInside(u, c, steps[2:], s, t.at(label), measured)
@@ -671,7 +671,7 @@ func (l *loader) resolveAttribute(it *item, steps []step, t *tree) bool {
 		l.refuse(steps[0].rng, name)
 		return false
 	}
-	l.errorf(steps[0].rng, fmt.Sprintf("%s has no %q", it.path, name), "%s", didYouMean(name, visibleNames(it.schema)))
+	l.errorf(steps[0].rng, fmt.Sprintf("There is no %q in a %s", name, it.schema.name), "%s has none. %s", it.path, didYouMean(name, visibleNames(it.schema)))
 	return false
 }
 

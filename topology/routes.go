@@ -185,19 +185,17 @@ func (r *router) towards(to int, four bool) [][]hop {
 		if from == to {
 			continue
 		}
-		first, second := r.nearest(from, four, up)
+		dist := up
+		first, second := r.nearest(from, four, false, dist)
 		if first.node < 0 {
 			if all == nil {
 				all = r.distances(to, four, true)
 			}
-			first, second = r.nearest(from, four, all)
+			dist = all
+			first, second = r.nearest(from, four, true, dist)
 		}
 		if first.node < 0 {
 			continue
-		}
-		dist := up
-		if up[first.node] == unreachable {
-			dist = all
 		}
 		for _, a := range r.attached[from] {
 			if inside[a.node] {
@@ -241,29 +239,23 @@ func (r *router) towards(to int, four bool) [][]hop {
 }
 
 // nearest answers the two routers of a network that are nearest to the target, of
-// different nodes; node is -1 where there is none.
-func (r *router) nearest(in int, four bool, dist []int) (first, second attachment) {
+// different nodes; node is -1 where there is none. Interfaces that are down at the
+// epoch count only when down is true.
+func (r *router) nearest(in int, four, down bool, dist []int) (first, second attachment) {
 	first, second = attachment{-1, 0}, attachment{-1, 0}
 	for _, a := range r.attached[in] {
-		if dist[a.node] == unreachable || !address(r.iface(a), four, nil).IsValid() || !r.iface(a).Up && dist[a.node] > 0 && !r.anyUp(in) {
+		i := r.iface(a)
+		if dist[a.node] == unreachable || !i.Up && !down || !address(i, four, nil).IsValid() {
 			continue
 		}
 		switch {
 		case first.node < 0 || dist[a.node] < dist[first.node]:
-			if first.node != a.node {
-				second = first
-			}
-			first = a
-		case a.node != first.node && (second.node < 0 || dist[a.node] < dist[second.node]):
+			first, second = a, first
+		case second.node < 0 || dist[a.node] < dist[second.node]:
 			second = a
 		}
 	}
 	return first, second
-}
-
-// anyUp says that an interface in the network is up.
-func (r *router) anyUp(in int) bool {
-	return slices.ContainsFunc(r.attached[in], func(a attachment) bool { return r.iface(a).Up })
 }
 
 // lookup answers the interface by which a node reaches an address: a connected prefix
