@@ -20,9 +20,3 @@ func loadFile(t testing.TB, path string, opts ...Option) (*Plan, Diagnostics) {
 	t.Helper()
 	return Load(os.DirFS("testdata"), path, nil, opts...)
 }
-
-func TestSketchDebug(t *testing.T) {
-	p, d := loadFile(t, "sketch.hcl", PlanDespiteRefusals())
-	d.Write(os.Stdout, 100, false)
-	t.Logf("%+v", p)
-}

@@ -44,9 +44,6 @@ node "router" {
     to  = "default" # want: Duplicate route
     via = node.a
   }
-  route { # want: Missing to
-    via = node.a
-  }
 }
 flow "alone" {
   from = node.a

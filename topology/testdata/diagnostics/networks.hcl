@@ -82,6 +82,12 @@ node "four" {
   interface "j" { network = network.j }
   interface "m" { network = network.m }
 }
+node "seven" {
+  interface "l" { network = network.l }
+  route { # want: Missing to
+    via = "203.0.113.1"
+  }
+}
 node "five" { # want: Missing block interface
 }
 node "six" {
