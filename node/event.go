@@ -240,7 +240,8 @@ type Event struct {
 	ICMP ICMPError
 	// IKE is the machine's record, for the kinds of package ike.
 	IKE *ike.Record
-	// Child is the security association, with its keys, for child-installed.
+	// Child is the security association, with its keys, for child-installed; it
+	// is IKE.Child. Its Ordinal is the node's, the same as in ESP.
 	Child *ike.ChildSA
 	// Problem is a sentence about what went wrong, for the kinds that say so.
 	Problem string

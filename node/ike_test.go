@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -329,6 +330,48 @@ func TestHostToHost(t *testing.T) {
 	n.noClear()
 	if got := n.events(gwB, EventESPIn); len(got) != 1 || got[0].ESP.Inner.Src != addr("198.51.100.1") {
 		t.Errorf("esp-in %v", got)
+	}
+}
+
+// TestAssociationsOfManyPeers connects three gateways to one, whose IKE machine
+// counts the CHILD_SAs of each IKE SA from 1.
+func TestAssociationsOfManyPeers(t *testing.T) {
+	const peers = 3
+	hub := gateway(t, 1, func(c *Config) {
+		conn := &c.IKE.Connections[0]
+		conn.RemoteAddrs = nil
+		conn.Children[0].RemoteTS = nil
+	})
+	n := &net{t: t, nodes: []*Node{hub}, wan: map[netip.Addr]place{addr("198.51.100.2"): {0, 1}}}
+	for i := range peers {
+		own := prefix(fmt.Sprintf("198.51.100.%d/24", 10+i))
+		n.wan[own.Addr()] = place{1 + i, 1}
+		n.nodes = append(n.nodes, gateway(t, 0, startAction(ike.StartStart), func(c *Config) {
+			c.Interfaces[1].Addresses = []netip.Prefix{own, prefix("2001:db8:ff::9/64")}
+			c.IKE.Random = labelled(own.String())
+			c.IKE.Connections[0].LocalAddrs = []netip.Addr{own.Addr()}
+			c.IKE.Connections[0].Children[0].LocalTS = nil
+		}))
+	}
+	n.run(time.Second)
+	installed := n.events(0, "child-installed")
+	if len(installed) != peers || len(hub.Associations()) != peers {
+		t.Fatalf("%d installed: %v", len(installed), n.kinds(0))
+	}
+	for i, a := range hub.Associations() {
+		if a.Ordinal != uint64(i+1) || installed[i].Child.Ordinal != a.Ordinal || installed[i].Child.SPIIn != a.SPIIn {
+			t.Errorf("association %d has number %d, its record %d", i, a.Ordinal, installed[i].Child.Ordinal)
+		}
+	}
+	for i := range peers {
+		if !n.ping(1+i, "10.2.0.1", 50) {
+			t.Errorf("peer %d gets no reply: %v", i, n.reasons(1+i))
+		}
+	}
+	for i, e := range n.events(0, EventESPIn) {
+		if e.ESP.Ordinal != installed[slices.IndexFunc(installed, func(c *Event) bool { return c.Child.SPIIn == e.ESP.SPI })].Child.Ordinal {
+			t.Errorf("esp-in %d names association %d", i, e.ESP.Ordinal)
+		}
 	}
 }
 

@@ -95,8 +95,16 @@ func (n *Node) act(action ike.Action) {
 }
 
 // record passes a record on and ends the wait of packets whose negotiation it
-// says has failed.
+// says has failed. A CHILD_SA is passed on under the number by which the node's
+// own events name it: the machine's is unique within one IKE SA alone.
 func (n *Node) record(r ike.Record) {
+	if r.Child != nil {
+		if a := n.associations.inbound[r.Child.SPIIn]; a != nil {
+			numbered := *r.Child
+			numbered.Ordinal = a.ordinal
+			r.Child = &numbered
+		}
+	}
 	e := n.event(EventKind(r.Kind), fromInside)
 	e.IKE = &r
 	e.Child = r.Child

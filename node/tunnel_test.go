@@ -163,7 +163,9 @@ type net struct {
 	t     testing.TB
 	nodes []*Node
 	links map[place]place
-	now   time.Duration
+	// wan says which place has an address, for a network of more than two.
+	wan map[netip.Addr]place
+	now time.Duration
 	// lose says which packets a link loses; nil loses none.
 	lose func(from place, p PacketOut) bool
 	// log is every output, with the node that made it.
@@ -208,7 +210,11 @@ func (n *net) do(node int, in Input) {
 				c.Bytes = bytes.Clone(o.Bytes)
 				n.log = append(n.log, logged{next.node, n.now, &c})
 				from := place{next.node, o.Interface}
-				if to, ok := n.links[from]; ok && (n.lose == nil || !n.lose(from, c)) {
+				to, ok := n.links[from]
+				if !ok {
+					to, ok = n.wan[o.NextHop]
+				}
+				if ok && (n.lose == nil || !n.lose(from, c)) {
 					queue = append(queue, pending{to.node, PacketIn{Interface: to.iface, Bytes: bytes.Clone(o.Bytes)}})
 				}
 			case *Deliver:
