@@ -165,6 +165,28 @@ func TestTrapHolds(t *testing.T) {
 	}
 }
 
+// TestTrapReleasesWhatFits narrows the tunnel, so that of two packets that wait one
+// has none.
+func TestTrapReleasesWhatFits(t *testing.T) {
+	n := site(t, [2]*Node{gateway(t, 0, startAction(ike.StartTrap)), gateway(t, 1, func(c *Config) {
+		c.IKE.Connections[0].Children[0].LocalTS = ts("10.2.0.8/29")
+	})})
+	n.lose = func(from place, p PacketOut) bool { return from.iface == 1 && from.node <= gwB && n.now < time.Second }
+	for _, dst := range []string{"10.2.0.9:7", "10.2.0.77:7"} {
+		n.do(hostA, DatagramOut{Src: port("10.1.0.9:9"), Dst: port(dst), Payload: []byte(dst)})
+	}
+	n.run(10 * time.Second)
+	if got := n.deliveries(hostB); len(got) != 1 || string(got[0].Payload) != "10.2.0.9:7" {
+		t.Errorf("delivered %v", got)
+	}
+	if diff := cmp.Diff([]DropReason{DropNoAssociation}, n.reasons(gwA)); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+	if got := n.events(gwA, EventTrapAcquire); len(got) != 1 {
+		t.Errorf("%d acquires, want 1", len(got))
+	}
+}
+
 func countFrom(first, n int) (all []int) {
 	for i := range n {
 		all = append(all, first+i)
