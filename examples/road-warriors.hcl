@@ -75,7 +75,7 @@ flow "report" {
 
 expect "every warrior has its tunnel" {
   count         = var.warriors
-  condition     = result.node[node.warrior[count.index]].connection.office.established
+  condition     = result.node.warrior[count.index].connection.office.established
   error_message = "warrior ${count.index} has no tunnel"
 }
 

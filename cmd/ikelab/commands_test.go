@@ -78,7 +78,7 @@ func TestFmt(t *testing.T) {
 	})
 	t.Run("not HCL", func(t *testing.T) {
 		path := write(t, "lab.hcl", "lab {{")
-		if o := here(t, "fmt", path); o.status != exitUsage || !strings.Contains(o.err, path+":1") {
+		if o := here(t, "fmt", path); o.status != exitUsage || !strings.Contains(o.err, path+" line 1") {
 			t.Errorf("outcome: %+v", o)
 		}
 	})
