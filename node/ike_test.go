@@ -292,6 +292,77 @@ func TestNATKeepalives(t *testing.T) {
 	}
 }
 
+// TestSendIKE sends what cannot be sent, and to the node itself.
+func TestSendIKE(t *testing.T) {
+	send := func(n *Node, local, remote string, size int) []Output {
+		n.Handle(0, Timeout{})
+		n.act(ike.Send{Local: port(local), Remote: port(remote), Payload: make([]byte, size)})
+		return n.outputs
+	}
+	for _, c := range []struct {
+		name          string
+		local, remote string
+		size, pieces  int
+		want          []DropReason
+	}{
+		{"from another's address", "198.51.100.77:500", "198.51.100.2:500", 28, 0, []DropReason{DropNoSource}},
+		{"across families", "198.51.100.1:500", "[2001:db8:ff::2]:500", 28, 0, []DropReason{DropNoSource}},
+		{"too long for UDP", "198.51.100.1:500", "198.51.100.2:500", 0xffff, 0, []DropReason{DropTooBig}},
+		{"IPv6", "[2001:db8:ff::1]:500", "[2001:db8:ff::2]:500", 28, 1, nil},
+		{"IPv6, in pieces", "[2001:db8:ff::1]:500", "[2001:db8:ff::2]:500", 3000, 3, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := send(gateway(t, 0), c.local, c.remote, c.size)
+			if diff := cmp.Diff(c.want, reasons(out)); diff != "" {
+				t.Errorf("reasons (-want +got):\n%s", diff)
+			}
+			if sent := len(packets(out)); sent != c.pieces {
+				t.Errorf("%d packets, want %d", sent, c.pieces)
+			}
+		})
+	}
+	n := gateway(t, 0)
+	n.Handle(0, InterfaceChange{Interface: 1, Up: false})
+	if diff := cmp.Diff([]DropReason{DropNoRoute}, reasons(send(n, "10.1.0.1:500", "203.0.113.9:500", 28))); diff != "" {
+		t.Errorf("without a route (-want +got):\n%s", diff)
+	}
+	n = gateway(t, 0)
+	if out := send(n, "198.51.100.1:500", "198.51.100.1:500", 28); len(packets(out)) != 0 || len(n.ikeEvents) != 1 {
+		t.Errorf("to itself: %d packets and %d events", len(packets(out)), len(n.ikeEvents))
+	}
+}
+
+// TestInstallFails hands the data plane keys that it cannot use.
+func TestInstallFails(t *testing.T) {
+	n := gateway(t, 0)
+	n.Handle(0, Timeout{})
+	sa := keyed(t, 0, 1)
+	sa.Out.Encr = sa.Out.Encr[1:]
+	n.act(ike.InstallChild{SA: *sa})
+	if got := events(n.outputs); len(got) != 1 || got[0].Kind != EventInstallFailed || got[0].Problem == "" {
+		t.Errorf("events %v", got)
+	}
+	if len(n.Associations()) != 0 || len(n.ikeEvents) != 1 {
+		t.Errorf("associations %v, %d events for the machine", n.Associations(), len(n.ikeEvents))
+	}
+}
+
+// TestWANGoesDown takes the tunnel's way out from under it.
+func TestWANGoesDown(t *testing.T) {
+	n := site(t, tunnel(t, nil))
+	n.do(gwA, InterfaceChange{Interface: 1, Up: false})
+	if n.ping(hostA, "10.2.0.9", 10) {
+		t.Error("an answer without a way")
+	}
+	if got := n.deliveries(hostA); len(got) != 1 || got[0].Kind != DeliverICMPError || got[0].Type != 3 || got[0].Code != 0 {
+		t.Errorf("delivered %v, want net unreachable", got)
+	}
+	n.do(gwA, InterfaceChange{Interface: 1, Up: true})
+	if !n.ping(hostA, "10.2.0.9", 10) {
+		t.Error("no answer after the way is back")
+	}
+}
+
 // TestIKEPorts shows what of the IKE ports' traffic the machine gets to see.
 func TestIKEPorts(t *testing.T) {
 	for _, c := range []struct {
