@@ -2,7 +2,6 @@ package topology
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +16,7 @@ func (l *loader) planExpectations(p *Plan) {
 	for _, it := range l.all("expect") {
 		e := Expectation{Name: it.name, File: l.file, Line: it.rng.Start.Line, Mode: ModeEnd, At: p.Lab.Duration}
 		if it.decl.repeated {
-			e.Name = strings.TrimSuffix(it.name, "-"+it.keyInDecl()) + " [" + it.keyInDecl() + "]"
+			e.Name = it.label + " [" + it.decl.keys[it.index] + "]"
 		}
 		l.expectMode(p, it, &e)
 		condition := it.body.Attributes["condition"]
@@ -46,14 +45,6 @@ func (l *loader) planExpectations(p *Plan) {
 		}
 		p.Expectations = append(p.Expectations, e)
 	}
-}
-
-// keyInDecl is the index or key of an instance.
-func (it *item) keyInDecl() string {
-	if i := slices.Index(it.decl.instances, it); i >= 0 {
-		return it.decl.keys[i]
-	}
-	return ""
 }
 
 // expectMode reads after, within and always.

@@ -12,7 +12,7 @@ const (
 	// evalDepthMax bounds how far values depend on values.
 	evalDepthMax = 400
 	// evalStepsMax bounds the iterations of all for and splat expressions.
-	evalStepsMax = 2_000_000
+	evalStepsMax = 300_000
 	// stringBytesMax and elementsMax bound one value.
 	stringBytesMax = 16 << 10
 	elementsMax    = 16 << 10
