@@ -158,7 +158,7 @@ func (n *Node) sendIKE(s ike.Send) {
 		n.drop(&p, DropNoRoute)
 		return
 	}
-	n.transmit(&p, iface, next, s.Exchange)
+	n.transmit(&p, iface, next, n.interfaces[iface].mtu, s.Exchange)
 }
 
 // inputIKEPort handles a datagram for an IKE port.
