@@ -464,15 +464,62 @@ func TestCancelledBeforehand(t *testing.T) {
 	}
 }
 
-// TestEventBudget: a run that is too long ends with an error that says so, and a
-// result.
-func TestEventBudget(t *testing.T) {
-	o, err := runLab(t, twoGateways(0), sim.Options{}, Engine{EventsMax: 1000}, sim.EngineOptions{}, context.Background())
-	if !errors.Is(err, ErrEventBudget) {
-		t.Fatalf("error %v, want the budget's", err)
+// circle is a lab whose two routers send bob's packets to each other, over links
+// that may duplicate them.
+func circle(duplicate float64) *topology.Plan {
+	plan := twoGateways(0)
+	for i := range 2 {
+		n := &plan.Nodes[i]
+		n.Connections = nil
+		n.Interfaces[0].Link.Delay, n.Interfaces[0].Link.Duplicate = 0, duplicate
+		peer := plan.Nodes[1-i].Interfaces[0].Addresses[0].Addr()
+		n.Routes = []topology.Route{{Prefix: netip.MustParsePrefix("10.2.0.0/24"), Via: peer, Interface: "wan"}}
 	}
-	if o.Events != 1000 || o.Stopped == "" || o.OK() || o.Interrupted {
-		t.Errorf("%d events, stopped %q, ok %v", o.Events, o.Stopped, o.OK())
+	return plan
+}
+
+// TestBounds: a run that is too much ends with an error that says why, and a
+// result.
+func TestBounds(t *testing.T) {
+	tests := map[string]struct {
+		plan   *topology.Plan
+		engine Engine
+		want   error
+	}{
+		"too long":    {twoGateways(0), Engine{EventsMax: 1000}, ErrEventBudget},
+		"too many":    {circle(1), Engine{PendingMax: 1000}, ErrPending},
+		"no progress": {circle(0.5), Engine{InstantEventsMax: 5000}, ErrTimeStands},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			o, err := runLab(t, test.plan, sim.Options{}, test.engine, sim.EngineOptions{}, context.Background())
+			if !errors.Is(err, test.want) {
+				t.Fatalf("error %v, want %v", err, test.want)
+			}
+			if o.Stopped != err.Error() || o.OK() || o.Interrupted || o.Events == 0 || o.Events > 6000 || o.Ended >= o.Until {
+				t.Errorf("%d events until %v, stopped %q, ok %v", o.Events, o.Ended, o.Stopped, o.OK())
+			}
+		})
+	}
+}
+
+// TestCircle: without duplication a packet that goes in circles dies of its hop
+// limit, and the run goes on.
+func TestCircle(t *testing.T) {
+	o := mustRun(t, circle(0))
+	if o.Flows[1].Received != 0 || o.Ended != 20*time.Second {
+		t.Errorf("%d received until %v", o.Flows[1].Received, o.Ended)
+	}
+	var expired uint64
+	for _, n := range o.Nodes {
+		for _, d := range n.Drops {
+			if d.Reason == "ttl-exceeded" {
+				expired += d.Count
+			}
+		}
+	}
+	if want := o.Flows[0].Sent + o.Flows[1].Sent; expired != want {
+		t.Errorf("%d packets expired, %d were sent", expired, want)
 	}
 }
 
