@@ -181,7 +181,7 @@ func state(c *sim.ConnectionResult, o Options) string {
 		parts = append(parts, count(c.Retransmissions, "retransmission", "retransmissions"))
 	}
 	if c.NAT {
-		parts = append(parts, "behind NAT")
+		parts = append(parts, "NAT detected")
 	}
 	if c.Encap {
 		parts = append(parts, "ESP in UDP")
