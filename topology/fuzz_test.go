@@ -2,8 +2,10 @@ package topology
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -81,4 +83,50 @@ func judgeAll(p *Plan) {
 			e.Evaluate(r)
 		}
 	}
+}
+
+// TestWorkIsBounded: what would run or grow without end is cut off, and said so.
+func TestWorkIsBounded(t *testing.T) {
+	for name, test := range map[string]struct{ src, want string }{
+		"loops":     {`locals { a = [for a in range(1000): [for b in range(1000): [for c in range(1000): c]]] }`, "Too many iterations"},
+		"splats":    {`locals { a = [for a in range(1000): [for b in range(1000): range(1000)[*]]] }`, "Too many iterations"},
+		"product":   {`locals { a = setproduct(range(1000), range(1000)) }`, "more than 16384 elements"},
+		"width":     {`locals { a = format("%999999999d", 1) }`, "width or precision"},
+		"number":    {`locals { a = 1e999999999 }`, "Number too large"},
+		"squares":   {"locals {\n a = 1e99 * 1e99\n b = local.a * local.a * local.a\n}", "Value too large"},
+		"brackets":  {`locals { a = ` + strings.Repeat("(", 1000) + "1" + strings.Repeat(")", 1000) + ` }`, "nested too deeply"},
+		"blocks":    {strings.Repeat("a {\n", 1000) + strings.Repeat("}\n", 1000), "nested too deeply"},
+		"operators": {`locals { a = 1` + strings.Repeat(" + 1", 5000) + ` }`, "Expression too long"},
+		"signs":     {`locals { a = ` + strings.Repeat("-", 5000) + `1 }`, "Expression too long"},
+		"doubling":  {"locals {\n a0 = \"xxxxxxxxxxxxxxxx\"\n" + doubling(30) + "}", "Value too large"},
+		"chain":     {"locals {\n a0 = 1\n" + chain(2000) + "}", "depend too deeply"},
+		"count":     {"node \"a\" { count = 10001 }", "it lies between 0 and 10000"},
+		"bytes":     {strings.Repeat("#", fileBytesMax+1), "longer than 1048576 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, d := loadText(t, "lab \"x\" {}\n"+test.src+"\n", nil)
+			if !strings.Contains(d.Error(), test.want) {
+				t.Errorf("want %q, got %.300s", test.want, d.Error())
+			}
+		})
+	}
+}
+
+// doubling makes n locals, each twice as long as the one before.
+func doubling(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "a%d = \"${local.a%d}${local.a%d}\"\n", i+1, i, i)
+	}
+	return b.String()
+}
+
+// chain makes n locals, each of which needs the next.
+func chain(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "b%d = local.b%d\n", i, i+1)
+	}
+	fmt.Fprintf(&b, "b%d = 1\n", n)
+	return b.String()
 }
