@@ -5,7 +5,7 @@
 
 lab "road-warriors" {
   description = "200 clients connect to one gateway at the same moment and send to a server behind it."
-  duration    = "20s"
+  duration    = "15s"
 }
 
 variable "warriors" {
@@ -67,15 +67,15 @@ flow "report" {
   from     = node.warrior[count.index]
   to       = node.server
   protocol = "udp"
-  rate     = "5pps"
+  rate     = "1pps"
+  packets  = 5
   size     = 120
   start    = "${2000 + 10 * count.index}ms"
-  stop     = "15s"
 }
 
 expect "every warrior has its tunnel" {
   count         = var.warriors
-  condition     = result.node[node.warrior[count.index]].connection.office.established
+  condition     = result.node.warrior[count.index].connection.office.established
   error_message = "warrior ${count.index} has no tunnel"
 }
 

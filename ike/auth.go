@@ -61,7 +61,7 @@ func (m *Machine) verify(sa *ikeSA, auth *wire.Auth, local, peer Identity) error
 	}
 	want := sa.authPayload(!sa.initiator, peer, key)
 	if subtle.ConstantTimeCompare(want.Data, auth.Data) != 1 {
-		return fmt.Errorf("the pre-shared keys of %s and %s differ", local, peer)
+		return fmt.Errorf("AUTH of %s does not verify: the pre-shared keys differ, or IKE_SA_INIT was changed on the way", peer)
 	}
 	return nil
 }

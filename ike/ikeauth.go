@@ -12,13 +12,9 @@ import (
 func (m *Machine) authBegin(sa *ikeSA) {
 	c := sa.conn
 	sa.localID = sa.localIdentity(c)
-	peer := c.Remote.ID
-	if peer.IsZero() {
-		peer = AddrIdentity(sa.remote.Addr()) // who answers will say; until then the address stands for it
-	}
-	key, ok := m.secretFor(sa.localID, peer)
+	key, ok := m.secretFor(sa.localID, sa.expectedPeer())
 	if !ok {
-		m.attemptFailed(sa, "no secret", false, detail(fmt.Sprintf("there is no pre-shared key for %s and %s", sa.localID, peer)))
+		m.attemptFailed(sa, "no secret", false, sa.noSecret())
 		return
 	}
 	ps := []wire.Payload{sa.localID.payload(wire.PayloadIDi)}
@@ -41,6 +37,20 @@ func (m *Machine) authBegin(sa *ikeSA) {
 		&wire.TS{Initiator: true, Selectors: tsi}, &wire.TS{Selectors: tsr})
 	sa.pending = child
 	m.request(sa, wire.ExchangeIKEAuth, ps, task{})
+}
+
+// expectedPeer is whom an initiator expects to answer: an address stands for
+// anyone until IDr says who it is.
+func (sa *ikeSA) expectedPeer() Identity {
+	if sa.conn.Remote.ID.IsZero() {
+		return AddrIdentity(sa.remote.Addr())
+	}
+	return sa.conn.Remote.ID
+}
+
+// noSecret is the detail of an attempt that has nothing to authenticate with.
+func (sa *ikeSA) noSecret() Field {
+	return detail(fmt.Sprintf("there is no pre-shared key for %s and %s", sa.localIdentity(sa.conn), sa.expectedPeer()))
 }
 
 // initiatorSelectors are TSi and TSr of the attempt: the packet that triggered it,
@@ -100,6 +110,7 @@ func (m *Machine) authRejected(sa *ikeSA, kind wire.NotifyType, why string) {
 		c.current = nil
 	}
 	m.attemptOver(c, sa.attempt, sa, kind.String(), false, append([]Field{detail(why)}, m.authFields(sa, kind)...)...)
+	sa.failed = true
 	m.setState(sa, stateDeleting)
 	m.request(sa, wire.ExchangeInformational, []wire.Payload{&wire.Notify{Kind: kind}}, task{kind: taskAuthFailed, reason: why})
 }

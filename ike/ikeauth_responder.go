@@ -87,7 +87,11 @@ func (m *Machine) answerChild(sa *ikeSA, ps []wire.Payload) []wire.Payload {
 			localTS = append(localTS, policySelectors(c.LocalTS, sa.local.Addr())...)
 			remoteTS = append(remoteTS, policySelectors(c.RemoteTS, sa.remote.Addr())...)
 		}
-		m.childFailed(sa, "", wire.TSUnacceptable.String(), childFields(nil, nil, localTS, remoteTS, tsr, tsi)...)
+		name := "" // none of several can be said to have been meant
+		if len(sa.conn.Children) == 1 {
+			name = sa.conn.Children[0].Name
+		}
+		m.childFailed(sa, name, wire.TSUnacceptable.String(), childFields(nil, nil, localTS, remoteTS, tsr, tsi)...)
 		return []wire.Payload{&wire.Notify{Kind: wire.TSUnacceptable}}
 	}
 	own, peer := espOffers(cfg.ESPProposals), fromWire(offer.Proposals)

@@ -12,6 +12,10 @@ import (
 
 // initBegin sends the first IKE_SA_INIT request of an SA (RFC 7296 §1.2).
 func (m *Machine) initBegin(sa *ikeSA) {
+	if _, ok := m.secretFor(sa.localIdentity(sa.conn), sa.expectedPeer()); !ok {
+		m.attemptFailed(sa, "no secret", false, sa.noSecret()) // before the peer spends anything on it
+		return
+	}
 	sa.init.nonceI = m.draw(sa, "init", "nonce", nonceBytes)
 	ke, _ := sa.conn.Proposals[0].Find(suite.TransformKE) // New has checked that there is one
 	sa.init.group = ke.ID

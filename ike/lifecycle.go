@@ -256,7 +256,9 @@ func (m *Machine) close(sa *ikeSA, kind RecordKind, why string, more ...Field) {
 		sa.conn.current = nil
 	}
 	sa.out, sa.tasks = nil, nil
-	m.record(sa, Record{Kind: kind, Fields: append(reason(why), more...)})
+	if !sa.failed {
+		m.record(sa, Record{Kind: kind, Fields: append(reason(why), more...)})
+	}
 	if sa.last == nil || kind == RecordIKEExpired || m.cfg.Limits.ClosedLinger < 0 {
 		m.remove(sa)
 		return

@@ -116,10 +116,6 @@ func (m *Machine) giveUp(sa *ikeSA) {
 	case stateInitSent, stateAuthSent:
 		m.attemptFailed(sa, fmt.Sprintf("no response to %s", out.info.Type), true)
 	case stateDeleting:
-		if out.task.kind == taskAuthFailed {
-			m.remove(sa) // its failure is recorded already
-			return
-		}
 		m.close(sa, RecordIKEDeleted, out.task.reason, detail("the peer never confirmed it"))
 	default:
 		m.close(sa, RecordIKEDeleted, "dead peer", detail(fmt.Sprintf("no response to %s", out.info.Type)))

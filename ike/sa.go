@@ -31,6 +31,7 @@ type ikeSA struct {
 	initiator  bool
 	state      saState
 	gone       bool
+	failed     bool // its failure is recorded; what follows only tells the peer
 
 	spiI, spiR    wire.SPI
 	local, remote netip.AddrPort
@@ -172,6 +173,12 @@ func describe(h wire.Header, ps []wire.Payload, protected bool) Exchange {
 	}
 	for i, p := range ps {
 		e.Payloads[i] = wire.Describe(p)
+		if _, nonce := p.(*wire.Nonce); nonce { // only the exchange knows whose it is
+			e.Payloads[i] = "Ni"
+			if e.Response {
+				e.Payloads[i] = "Nr"
+			}
+		}
 	}
 	return e
 }

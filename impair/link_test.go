@@ -78,9 +78,9 @@ func TestLinkStep(t *testing.T) {
 		{
 			name:  "the queue is full at 1500 bytes, and a small packet still fits",
 			cfg:   LinkConfig{RateBitsPerSecond: 8_000_000, Queue: Queue{LimitBytes: 1500}},
-			send:  []send{{0, 1000}, {0, 1000}, {0, 500}},
-			want:  []arrival{{0, 1 * ms, 1000}, {2, ms + ms/2, 500}},
-			drops: []string{"", DropQueueBytes, ""},
+			send:  []send{{0, 1000}, {0, 1000}, {0, 500}, {1 * ms, 1000}},
+			want:  []arrival{{0, 1 * ms, 1000}, {2, ms + ms/2, 500}, {3, 2*ms + ms/2, 1000}},
+			drops: []string{"", DropQueueBytes, "", ""},
 		},
 		{
 			name:  "the queue is full when a packet would wait longer than a millisecond",
@@ -410,6 +410,45 @@ func TestFateIsOfThePacketAlone(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A packet known by its content keeps its fate wherever it comes in its flow.
+func TestFateOfContentIgnoresThePlaceInTheFlow(t *testing.T) {
+	l := NewLink(LinkConfig{Name: "l", Loss: Loss{Model: LossRandom, P: 0.5}}, testDraw(1))
+	for content := range uint64(50) {
+		var fates [2]string
+		for place := range fates {
+			_, fates[place] = l.Step(0, Up, Packet{Identity: Identity{Flow: "f", Ordinal: uint64(place), Content: content + 1}})
+		}
+		if fates[0] != fates[1] {
+			t.Errorf("content %d: %q first in its flow, %q second", content, fates[0], fates[1])
+		}
+	}
+}
+
+// The two arrivals of a duplicated packet have delays of their own.
+func TestDuplicatesHaveTheirOwnDelay(t *testing.T) {
+	l := NewLink(LinkConfig{Delay: time.Second, Jitter: Jitter{Sigma: time.Millisecond}, Duplicate: 1}, testDraw(1))
+	got, _ := l.Step(0, Up, packet("f", 0, 8))
+	if got[0].At == got[1].At {
+		t.Errorf("both arrive at %v", got[0].At)
+	}
+}
+
+// Delays are not confined to the tables' knots.
+func TestJitterIsFine(t *testing.T) {
+	const n = 20_000
+	for _, d := range []Distribution{Uniform, Normal, Pareto} {
+		l := NewLink(LinkConfig{Delay: time.Minute, Jitter: Jitter{Distribution: d, Sigma: time.Second}}, testDraw(1))
+		seen := map[Dur]bool{}
+		for i := range uint64(n) {
+			got, _ := l.Step(0, Up, packet("f", i, 8))
+			seen[got[0].At] = true
+		}
+		if len(seen) < n/2 {
+			t.Errorf("%s: %d different delays among %d", d, len(seen), n)
+		}
+	}
 }
 
 // Links that differ in nothing but the name, and the directions of one link, decide independently: of 1000

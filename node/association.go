@@ -51,7 +51,7 @@ type Counters struct {
 // Association describes an installed CHILD_SA.
 type Association struct {
 	Connection, Child string
-	// Ordinal is ike.ChildSA's.
+	// Ordinal counts the node's associations in the order of installation, from 1.
 	Ordinal uint64
 	// SPIIn or SPIOut is zero once that direction has been deleted.
 	SPIIn, SPIOut uint32
@@ -64,8 +64,9 @@ type Association struct {
 
 // associations are the node's CHILD_SAs.
 type associations struct {
-	// all is in order of installation.
+	// all is in order of installation; installed counts also those that are gone.
 	all       []*association
+	installed uint64
 	inbound   map[uint32]*association
 	byOrdinal map[int]*association
 }
@@ -94,7 +95,7 @@ func (n *Node) Associations() []Association {
 // SPD, so that the newest is used for sending.
 func (n *Node) install(sa *ike.ChildSA) error {
 	a := &association{
-		ordinal: sa.Ordinal, connection: sa.Connection, child: sa.Child,
+		ordinal: n.associations.installed + 1, connection: sa.Connection, child: sa.Child,
 		spiIn: sa.SPIIn, spiOut: sa.SPIOut, encap: sa.Encap, local: sa.Local, remote: sa.Remote,
 	}
 	if n.associations.inbound[sa.SPIIn] != nil {
@@ -122,6 +123,7 @@ func (n *Node) install(sa *ike.ChildSA) error {
 	if err := n.spd.Insert(0, a.policy); err != nil {
 		return err
 	}
+	n.associations.installed++
 	n.associations.all = append(n.associations.all, a)
 	n.associations.inbound[a.spiIn] = a
 	n.associations.byOrdinal[int(a.ordinal)] = a

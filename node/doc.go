@@ -37,7 +37,9 @@
 // A packet longer than its link, or than its tunnel over that link, is reported
 // to its source when it may not be cut; for a tunnel with the MTU that is left
 // inside. Otherwise it is cut, protected traffic behind the tunnel. Fragments for
-// this host are put together, also those of ESP.
+// this host are put together, also those of ESP. An association remembers what
+// routers report about its outer path. A host remembers nothing about its own clear
+// traffic: the report is delivered, and the sender's to heed.
 //
 // # What must stay true
 //

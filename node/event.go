@@ -23,6 +23,7 @@ type PacketIn struct {
 // source address must be the node's own, or unspecified for the node to choose
 // (the node then also repairs the checksums).
 type FromInside struct {
+	// Bytes is the whole IP packet. The node keeps and changes it.
 	Bytes []byte
 }
 
@@ -31,7 +32,8 @@ type DatagramOut struct {
 	// Src may have no address: the node chooses one. Its port counts as open
 	// from now on, as a socket that was bound to it.
 	Src, Dst netip.AddrPort
-	Payload  []byte
+	// Payload is what follows the UDP header; the node copies it.
+	Payload []byte
 	// MayFragment clears IPv4's DF. By default datagrams are sent with DF, as
 	// path MTU discovery does.
 	MayFragment bool
@@ -41,11 +43,13 @@ type DatagramOut struct {
 
 // EchoOut sends one ICMP echo request from this host.
 type EchoOut struct {
-	// Src may be the zero address: the node chooses one.
+	// Src may be the zero address: the node chooses one. The protocol is that
+	// of Dst's family.
 	Src, Dst netip.Addr
 	// ID and Sequence are the fields of RFC 792 and RFC 4443 §4.1.
 	ID, Sequence uint16
-	Payload      []byte
+	// Payload is what follows the echo header; the node copies it.
+	Payload []byte
 	// MayFragment and HopLimit are as in DatagramOut.
 	MayFragment bool
 	HopLimit    uint8
@@ -54,7 +58,8 @@ type EchoOut struct {
 // Listen opens or closes a UDP port at every address of the node. A datagram
 // for a closed port is answered with port unreachable.
 type Listen struct {
-	Port  uint16
+	Port uint16
+	// Close closes the port instead of opening it.
 	Close bool
 }
 
@@ -62,24 +67,29 @@ type Listen struct {
 // Bytes is the packet that the node had sent. Its source is told (RFC 1812
 // §5.2.7.1).
 type NeighborFailed struct {
+	// Interface is the one the packet had left by.
 	Interface int
 	Bytes     []byte
 }
 
 // InterfaceChange takes an interface up or down.
 type InterfaceChange struct {
+	// Interface is the index in Config.Interfaces.
 	Interface int
 	Up        bool
 }
 
 // AddressChange replaces the addresses of an interface.
 type AddressChange struct {
+	// Interface is the index in Config.Interfaces.
 	Interface int
+	// Addresses are as in Interface.Addresses.
 	Addresses []netip.Prefix
 }
 
 // Command hands an operator's command to the IKEv2 machine.
 type Command struct {
+	// IKE is the command; a plain host ignores it.
 	IKE ike.Command
 }
 
@@ -232,14 +242,16 @@ type Event struct {
 	// Drop is set for packet-dropped, policy-drop and icmp-suppressed, and
 	// without a reason for trap-acquire and clear-out.
 	Drop Drop
-	// ESP is set for esp-in and esp-out, and for drops of an ESP packet whose
-	// security association was found.
+	// ESP is set for esp-in and esp-out, and for drops of an ESP packet. Its
+	// names alone are set for trap-acquire and drops of what waited, or would
+	// have, for a tunnel.
 	ESP ESP
 	// ICMP is set for icmp-error.
 	ICMP ICMPError
 	// IKE is the machine's record, for the kinds of package ike.
 	IKE *ike.Record
-	// Child is the security association, with its keys, for child-installed.
+	// Child is the security association, with its keys, for child-installed; it
+	// is IKE.Child. Its Ordinal is the node's, the same as in ESP.
 	Child *ike.ChildSA
 	// Problem is a sentence about what went wrong, for the kinds that say so.
 	Problem string
@@ -248,6 +260,7 @@ type Event struct {
 // Drop is a packet that went nowhere.
 type Drop struct {
 	Reason DropReason
+	// Packet is as much of the packet as could be read.
 	Packet PacketKey
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/layers"
+	"pgregory.net/rapid"
 )
 
 func TestForwardTakesTheLongestPrefix(t *testing.T) {
@@ -42,6 +43,40 @@ func TestForwardTakesTheLongestPrefix(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLookupModel holds the table to a search for the longest prefix among routes
+// that are drawn at random, close together so that they nest.
+func TestLookupModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		drawn := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) Route {
+			b := [4]byte{10, rapid.Byte().Draw(rt, "b") & 3, rapid.Byte().Draw(rt, "c") & 3, 0}
+			return Route{Prefix: netip.PrefixFrom(netip.AddrFrom4(b), rapid.IntRange(8, 26).Draw(rt, "bits")).Masked(),
+				Interface: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "interface")}
+		}), 0, 12).Draw(rt, "routes")
+		down := rapid.IntRange(0, 3).Draw(rt, "down")
+		cfg := Config{Name: "m", Routes: drawn}
+		for i, name := range []string{"a", "b", "c"} {
+			cfg.Interfaces = append(cfg.Interfaces, Interface{Name: name, Up: i != down})
+		}
+		n, err := New(cfg)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for range 20 {
+			dst := netip.AddrFrom4([4]byte{10, rapid.Byte().Draw(rt, "b") & 3, rapid.Byte().Draw(rt, "c") & 3, rapid.Byte().Draw(rt, "d")})
+			want, bits := -1, -1
+			for _, r := range drawn {
+				if i := int(r.Interface[0] - 'a'); i != down && r.Prefix.Contains(dst) && r.Prefix.Bits() > bits {
+					want, bits = i, r.Prefix.Bits()
+				}
+			}
+			iface, next, ok := n.routes.lookup(dst)
+			if ok != (want >= 0) || (ok && (iface != want || next != dst)) {
+				rt.Fatalf("%v goes to %d (%v), want %d", dst, iface, ok, want)
+			}
+		}
+	})
 }
 
 func TestReceiveRefuses(t *testing.T) {
@@ -207,27 +242,6 @@ func TestNewRefuses(t *testing.T) {
 			if n, err := New(c.cfg); err == nil {
 				t.Errorf("New made %v, want an error", n)
 			}
-		})
-	}
-}
-
-func BenchmarkForward(b *testing.B) {
-	for _, c := range []struct{ name, src, dst string }{
-		{"ipv4", "10.1.0.5:1000", "192.0.2.9:2000"},
-		{"ipv6", "[2001:db8:1::5]:1000", "[2001:db8:9::1]:2000"},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			n := router(b)
-			sent := udp(b, c.src, c.dst, make([]byte, 512), ttl(255))
-			buffer := make([]byte, len(sent))
-			b.ReportAllocs()
-			for b.Loop() {
-				copy(buffer, sent)
-				if out := n.Handle(0, PacketIn{Interface: 0, Bytes: buffer}); len(out) != 1 {
-					b.Fatal(reasons(out))
-				}
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
 		})
 	}
 }

@@ -75,6 +75,23 @@ func TestFragmentsReassemble(t *testing.T) {
 	}
 }
 
+func TestPiecesOfTwoPacketsDoNotMix(t *testing.T) {
+	for _, dst := range []string{"10.1.0.2:7", "[2001:db8:1::2]:7"} {
+		a, b := ends(t, 1500)
+		in := DatagramOut{Src: netip.AddrPortFrom(netip.Addr{}, 9), Dst: port(dst), Payload: pattern(2000), MayFragment: true}
+		first, second := packets(a.Handle(0, in)), packets(a.Handle(0, in))
+		if got := delivers(b.Handle(0, PacketIn{Interface: 0, Bytes: first[0].Bytes})); len(got) != 0 {
+			t.Errorf("%s: delivered from one piece", dst)
+		}
+		if got := delivers(b.Handle(0, PacketIn{Interface: 0, Bytes: second[1].Bytes})); len(got) != 0 {
+			t.Errorf("%s: delivered from pieces of two packets", dst)
+		}
+		if got := delivers(b.Handle(0, PacketIn{Interface: 0, Bytes: first[1].Bytes})); len(got) != 1 {
+			t.Errorf("%s: the first packet was not delivered", dst)
+		}
+	}
+}
+
 func TestReassembly(t *testing.T) {
 	whole := udp(t, "10.1.0.1:9", "10.1.0.2:7", pattern(100))[20:]
 	piece := func(from, to int, more bool) []byte {

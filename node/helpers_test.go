@@ -186,7 +186,6 @@ func newNode(t testing.TB, cfg Config) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Handle(0, Timeout{})
 	return n
 }
 

@@ -21,24 +21,32 @@ type heldPacket struct {
 	expires time.Duration
 }
 
+// dropFor drops a packet of a policy's traffic.
+func (n *Node) dropFor(p *packet, by *policy, reason DropReason) {
+	e := n.drop(p, reason)
+	e.ESP.Connection, e.ESP.Child = by.connection, by.child
+}
+
 // hold keeps a packet that a policy protects and no association fits, when the
 // policy is a trap, and asks for an association once.
 func (n *Node) hold(p *packet, by *policy) {
 	if !by.trap || p.released {
-		n.drop(p, DropNoAssociation)
+		n.dropFor(p, by, DropNoAssociation)
 		return
 	}
 	if len(by.held) == holdPacketsPerPolicyMax {
 		oldest := by.held[0]
 		by.held = append(by.held[:0], by.held[1:]...)
-		n.drop(&oldest.packet, DropHoldFull)
+		n.dropFor(&oldest.packet, by, DropHoldFull)
 	}
 	by.held = append(by.held, heldPacket{packet: *p, expires: n.now + holdTimeoutMs*time.Millisecond})
 	if by.acquiring {
 		return
 	}
 	by.acquiring = true
-	n.event(EventTrapAcquire, p.arrived).Drop.Packet = p.key
+	e := n.event(EventTrapAcquire, p.arrived)
+	e.Drop.Packet = p.key
+	e.ESP.Connection, e.ESP.Child = by.connection, by.child
 	key := ike.TrafficKey{Source: p.key.Src, Destination: p.key.Dst, Protocol: p.key.Protocol}
 	if p.key.PortsKnown {
 		key.SourcePort, key.DestinationPort = p.key.SrcPort, p.key.DstPort
@@ -73,7 +81,7 @@ func (n *Node) failHeld(connection, child string) {
 		held := c.held
 		c.held, c.acquiring = nil, false
 		for i := range held {
-			n.drop(&held[i].packet, DropNegotiationFailed)
+			n.dropFor(&held[i].packet, c, DropNegotiationFailed)
 		}
 	}
 }
@@ -84,7 +92,7 @@ func (n *Node) expireHeld() {
 		for len(c.held) > 0 && c.held[0].expires <= n.now {
 			oldest := c.held[0]
 			c.held = append(c.held[:0], c.held[1:]...)
-			n.drop(&oldest.packet, DropHoldTimeout)
+			n.dropFor(&oldest.packet, c, DropHoldTimeout)
 			c.acquiring = len(c.held) > 0
 		}
 	}

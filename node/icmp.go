@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/ikelab/ikelab/esp"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
@@ -118,7 +119,8 @@ func (n *Node) sendError(p *packet, kind errorKind, mtu int) {
 		}
 		return
 	}
-	src, ok := n.errorSource(p, kind)
+	tunnelled := p.via != nil || n.lookup(esp.DirectionIn, p.key) != nil
+	src, ok := n.errorSource(p, kind, tunnelled)
 	if !ok {
 		return
 	}
@@ -132,7 +134,7 @@ func (n *Node) sendError(p *packet, kind errorKind, mtu int) {
 		return
 	}
 	e.origin = OriginICMPError
-	e.mustProtect = p.via != nil
+	e.mustProtect = tunnelled
 	event := n.event(EventICMPError, p.arrived)
 	event.ICMP = ICMPError{To: p.key.Src, Type: uint8(e.key.SrcPort >> 8), Code: uint8(e.key.SrcPort), MTU: uint32(mtu), About: p.key}
 	n.output(&e)
@@ -141,8 +143,8 @@ func (n *Node) sendError(p *packet, kind errorKind, mtu int) {
 // errorSource chooses whom an error comes from: for a packet out of a tunnel an
 // address that the tunnel carries, else one of the interface where the packet
 // came in, so that the report takes the packet's way back.
-func (n *Node) errorSource(p *packet, kind errorKind) (netip.Addr, bool) {
-	if p.via == nil && p.arrived != fromInside {
+func (n *Node) errorSource(p *packet, kind errorKind, tunnelled bool) (netip.Addr, bool) {
+	if !tunnelled {
 		if src, ok := sourceOn(&n.interfaces[p.arrived], p.key.Src); ok {
 			return src, true
 		}

@@ -227,6 +227,67 @@ func TestErrorReachesTheInside(t *testing.T) {
 	}
 }
 
+// TestNeighborOfOwnPacketFails reports inside what no neighbour took, but for IKE
+// and ESP, which no process of the host waits for.
+func TestNeighborOfOwnPacketFails(t *testing.T) {
+	n := tunnel(t, nil)[0]
+	out := n.Handle(0, NeighborFailed{Interface: 1, Bytes: udp(t, "198.51.100.1:4000", "198.51.100.9:5000", nil)})
+	if got := delivers(out); len(got) != 1 || got[0].Type != 3 || got[0].Code != 1 || !slices.Equal(reasons(out), []DropReason{DropHostUnreachable}) {
+		t.Errorf("delivered %v, %v", got, reasons(out))
+	}
+	for _, b := range [][]byte{udp(t, "198.51.100.1:500", "198.51.100.2:500", nil), build(t, ip("198.51.100.1", "198.51.100.2", 50), &rawLayer{make([]byte, 40)})} {
+		out := n.Handle(0, NeighborFailed{Interface: 1, Bytes: b})
+		if len(delivers(out)) != 0 || len(packets(out)) != 0 || !slices.Equal(reasons(out), []DropReason{DropHostUnreachable}) {
+			t.Errorf("delivered %v, %v", delivers(out), reasons(out))
+		}
+	}
+	if out := n.Handle(0, NeighborFailed{Interface: 1, Bytes: []byte{0x45}}); len(out) != 0 {
+		t.Errorf("half a packet: %v", out)
+	}
+}
+
+func TestICMPIsRefused(t *testing.T) {
+	message4 := func(kind uint8, body []byte) []byte {
+		return build(t, ip("10.1.0.5", "10.1.0.1", layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(kind, 0)}, &rawLayer{body})
+	}
+	message6 := func(kind uint8, body []byte) []byte {
+		network := ip("2001:db8:1::5", "2001:db8:1::1", layers.IPProtocolICMPv6)
+		return build(t, network, icmp6(t, network, kind, 0), &rawLayer{append(make([]byte, 4), body...)})
+	}
+	damaged := func(b []byte) []byte {
+		b[len(b)-1] ^= 1
+		return b
+	}
+	for _, c := range []struct {
+		name   string
+		packet []byte
+		want   DropReason
+	}{
+		{"a bad checksum", damaged(echo(t, "10.1.0.5", "10.1.0.1", 1, 1, []byte("x"))), DropChecksum},
+		{"a bad checksum of IPv6", damaged(echo(t, "2001:db8:1::5", "2001:db8:1::1", 1, 1, []byte("x"))), DropChecksum},
+		{"half a header", build(t, ip("10.1.0.5", "10.1.0.1", 1), &rawLayer{[]byte{8, 0, 0}}), DropTruncated},
+		{"half a header of IPv6", build(t, ip("2001:db8:1::5", "2001:db8:1::1", 58), &rawLayer{[]byte{128, 0, 0}}), DropTruncated},
+		{"a redirect", message4(5, make([]byte, 28)), DropICMPUnhandled},
+		{"a router advertisement", message6(134, make([]byte, 8)), DropICMPUnhandled},
+		{"ICMPv6 in IPv4", build(t, ip("10.1.0.5", "10.1.0.1", 58), &rawLayer{make([]byte, 8)}), DropProtocol},
+		{"an error about nothing", message4(3, nil), DropICMPUnhandled},
+		{"an error about half a header", message4(3, udp(t, "10.1.0.1:1", "10.1.0.5:2", nil)[:12]), DropICMPUnhandled},
+		{"an error about another's packet", message4(3, udp(t, "10.1.0.77:1", "10.1.0.5:2", nil)), DropICMPUnhandled},
+		{"an error about half an IPv6 header", message6(1, udp(t, "[2001:db8:1::1]:1", "[2001:db8:1::5]:2", nil)[:30]), DropICMPUnhandled},
+		{"an error about another version", message4(3, []byte{0x55, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), DropICMPUnhandled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := router(t).Handle(0, PacketIn{Interface: 0, Bytes: c.packet})
+			if diff := cmp.Diff([]DropReason{c.want}, reasons(out)); diff != "" {
+				t.Errorf("reasons (-want +got):\n%s", diff)
+			}
+			if len(delivers(out)) != 0 {
+				t.Errorf("delivered %v", delivers(out))
+			}
+		})
+	}
+}
+
 func TestOwnPacketsFailInside(t *testing.T) {
 	n := router(t, func(c *Config) { c.Routes = nil; c.Interfaces[1].MTUBytes = 1280 })
 	out := n.Handle(0, DatagramOut{Src: port("198.51.100.1:4000"), Dst: port("198.51.100.9:5000"), Payload: make([]byte, 1400)})

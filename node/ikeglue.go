@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ikelab/ikelab/esp"
@@ -10,8 +11,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// ikeEventsPerHandleMax bounds how often one input enters the machine. Held
-// packets may cause acquires, and those more packets; each chain is short.
+// ikeEventsPerHandleMax bounds how often one input enters the machine; what is
+// left waits for the Timeout that Deadline then asks for at once.
 const ikeEventsPerHandleMax = 1024
 
 // attachIKE gives the node its machine and its security policy.
@@ -53,18 +54,21 @@ func (n *Node) tellIKE(ev ike.Event) {
 
 // runIKE lets the machine handle what is queued and carries its actions out.
 func (n *Node) runIKE() {
-	for i := 0; i < len(n.ikeEvents) && i < ikeEventsPerHandleMax; i++ {
-		for _, action := range n.machine.Step(n.now, n.ikeEvents[i]) {
+	done := 0
+	for ; done < len(n.ikeEvents) && done < ikeEventsPerHandleMax; done++ {
+		for _, action := range n.machine.Step(n.now, n.ikeEvents[done]) {
 			n.act(action)
 		}
 	}
-	clear(n.ikeEvents)
-	n.ikeEvents = n.ikeEvents[:0]
+	n.ikeEvents = slices.Delete(n.ikeEvents, 0, done)
 }
 
 func (n *Node) ikeDeadline() (at time.Duration, why string, ok bool) {
 	if n.machine == nil {
 		return 0, "", false
+	}
+	if len(n.ikeEvents) > 0 {
+		return n.now, "events for the machine", true
 	}
 	return n.machine.Deadline()
 }
@@ -91,8 +95,16 @@ func (n *Node) act(action ike.Action) {
 }
 
 // record passes a record on and ends the wait of packets whose negotiation it
-// says has failed.
+// says has failed. A CHILD_SA is passed on under the number by which the node's
+// own events name it: the machine's is unique within one IKE SA alone.
 func (n *Node) record(r ike.Record) {
+	if r.Child != nil {
+		if a := n.associations.inbound[r.Child.SPIIn]; a != nil {
+			numbered := *r.Child
+			numbered.Ordinal = a.ordinal
+			r.Child = &numbered
+		}
+	}
 	e := n.event(EventKind(r.Kind), fromInside)
 	e.IKE = &r
 	e.Child = r.Child
@@ -146,7 +158,7 @@ func (n *Node) sendIKE(s ike.Send) {
 		n.drop(&p, DropNoRoute)
 		return
 	}
-	n.transmit(&p, iface, next, s.Exchange)
+	n.transmit(&p, iface, next, n.interfaces[iface].mtu, s.Exchange)
 }
 
 // inputIKEPort handles a datagram for an IKE port.

@@ -62,15 +62,14 @@ func (n *Node) route(p *packet) {
 		n.sendError(p, errorTooBig, mtu)
 		return
 	}
-	n.transmit(p, iface, next, nil)
+	n.transmit(p, iface, next, n.interfaces[iface].mtu, nil)
 }
 
-// transmit puts a packet on a link, in pieces when the link is too narrow for
-// it; the caller has seen to it that it may be cut.
-func (n *Node) transmit(p *packet, iface int, next netip.Addr, exchange *ike.Exchange) {
+// transmit puts a packet on a link, in pieces of at most mtu bytes when it is
+// longer; the caller has seen to it that it may be cut.
+func (n *Node) transmit(p *packet, iface int, next netip.Addr, mtu int, exchange *ike.Exchange) {
 	n.watchClear(p, iface)
 	out := PacketOut{Interface: iface, NextHop: next, Bytes: p.bytes, Origin: p.origin, Exchange: exchange}
-	mtu := n.interfaces[iface].mtu
 	if len(p.bytes) <= mtu {
 		n.packet(out)
 		return

@@ -57,13 +57,23 @@ func (n *Node) protect(p *packet, a *association) {
 		}
 		dontFragment = false
 	}
-	n.seal(p, a, dontFragment, iface, next)
+	n.seal(p, a, outerRoute{iface: iface, next: next, mtu: mtu, dontFragment: dontFragment})
+}
+
+// outerRoute is how an outer packet leaves.
+type outerRoute struct {
+	iface int
+	next  netip.Addr
+	// mtu is the link's, or the path's when that is known to be smaller.
+	mtu int
+	// dontFragment is false for outer packets that may be cut.
+	dontFragment bool
 }
 
 // seal builds the outer packet. Its header is made as RFC 4301 §5.1.2 has it:
 // DSCP and ECN are the inner packet's (RFC 6040, normal mode); so is DF, which an
 // inner IPv6 packet implies, unless protect has to cut. The hop limit starts anew.
-func (n *Node) seal(p *packet, a *association, dontFragment bool, iface int, next netip.Addr) {
+func (n *Node) seal(p *packet, a *association, way outerRoute) {
 	sequence, err := a.out.Reserve(1)
 	if err != nil {
 		n.drop(p, DropESPSequence)
@@ -87,22 +97,22 @@ func (n *Node) seal(p *packet, a *association, dontFragment bool, iface int, nex
 		n.encapsulate(b[ipHeaderBytes(a.remote.Addr()):], a)
 	}
 	f := ipFields{src: a.local.Addr(), dst: a.remote.Addr(), protocol: protocol,
-		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, dontFragment: dontFragment}
-	if !dontFragment {
+		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, dontFragment: way.dontFragment}
+	if !way.dontFragment {
 		f.id = uint16(n.nextID(f.dst))
 	}
 	writeIP(b, f)
 
-	q := packet{bytes: b, v6: f.dst.Is6(), transport: ipHeaderBytes(f.dst), arrived: fromInside, origin: OriginESP, dontFragment: dontFragment,
+	q := packet{bytes: b, v6: f.dst.Is6(), transport: ipHeaderBytes(f.dst), arrived: fromInside, origin: OriginESP, dontFragment: way.dontFragment,
 		key: PacketKey{Src: f.src, Dst: f.dst, Protocol: protocol, Bytes: len(b)}}
 	if a.encap {
 		q.key.SrcPort, q.key.DstPort, q.key.PortsKnown = a.local.Port(), a.remote.Port(), true
 	}
 	a.counters.PacketsOut++
 	a.counters.BytesOut += uint64(len(p.bytes))
-	e := n.event(EventESPOut, iface)
+	e := n.event(EventESPOut, way.iface)
 	e.ESP = a.describe(a.spiOut, sequence, b[outer:], q.key, p.key)
-	n.transmit(&q, iface, next, nil)
+	n.transmit(&q, way.iface, way.next, way.mtu, nil)
 }
 
 // encapsulate writes the UDP header in front of an ESP packet. IPv4's checksum

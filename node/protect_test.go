@@ -190,8 +190,24 @@ func TestTunnelCarriesTheLeastIPv6MTU(t *testing.T) {
 			if !n.ping(hostA, "2001:db8:2::9", 1280-48) {
 				t.Errorf("no reply: %v %v", n.reasons(gwA), n.reasons(gwB))
 			}
-			if len(n.onWAN()) != 4 {
-				t.Errorf("%d packets on the WAN, want 2 for each way", len(n.onWAN()))
+			if !n.ping(hostA, "2001:db8:2::9", 1280-48) {
+				t.Error("no second reply")
+			}
+			if len(n.onWAN()) != 8 {
+				t.Fatalf("%d packets on the WAN, want 2 for each of 2 on each way", len(n.onWAN()))
+			}
+			ids := make(map[uint32]int)
+			for _, p := range n.onWAN() {
+				var q packet
+				if reason := parse(p.Bytes, &q); reason != "" {
+					t.Fatal(reason)
+				}
+				if q.key.Src == n.nodes[gwA].interfaces[1].addresses[0].Addr() || q.key.Src == n.nodes[gwA].interfaces[1].addresses[1].Addr() {
+					ids[q.fragmentID]++
+				}
+			}
+			if len(ids) != 2 {
+				t.Errorf("identifications and how often they are used: %v, want two for two packets", ids)
 			}
 			out := n.nodes[gwA].Handle(0, PacketIn{Interface: 0, Bytes: sized(t, true, 1281)})
 			if got := reasons(out); !slices.Equal(got, []DropReason{DropTooBig}) {
@@ -201,39 +217,58 @@ func TestTunnelCarriesTheLeastIPv6MTU(t *testing.T) {
 	}
 }
 
+// tooBig makes the report of a router on the way about a quoted packet.
+func tooBig(t testing.TB, v6 bool, mtu uint16, quote []byte) []byte {
+	if !v6 {
+		return build(t, ip("203.0.113.1", "198.51.100.1", layers.IPProtocolICMPv4),
+			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 4), Seq: mtu}, &rawLayer{quote})
+	}
+	network := ip("2001:db8:77::1", "2001:db8:ff::1", layers.IPProtocolICMPv6)
+	return build(t, network, icmp6(t, network, 2, 0), &rawLayer{append([]byte{0, 0, byte(mtu >> 8), byte(mtu)}, quote...)})
+}
+
 // TestPathMTUReported lets a router on the way report a narrower link.
 func TestPathMTUReported(t *testing.T) {
-	for _, outer := range outers[:2] {
+	for i, outer := range outers {
 		t.Run(outer.name, func(t *testing.T) {
-			a := tunnel(t, outer.sa)[0]
-			probe := packets(a.Handle(0, PacketIn{Interface: 0, Bytes: sized(t, false, 1400, df)}))
-			report := func(mtu uint16, quote []byte) []byte {
-				return build(t, ip("203.0.113.1", "198.51.100.1", layers.IPProtocolICMPv4),
-					&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 4), Seq: mtu}, &rawLayer{quote})
+			v6, least := i >= 2, pathMTU4Min
+			header := 20
+			if v6 {
+				header, least = 40, pathMTU6Min
 			}
+			a := tunnel(t, outer.sa)[0]
+			probe := packets(a.Handle(0, PacketIn{Interface: 0, Bytes: sized(t, false, 1300, df)}))[0].Bytes
 			for _, c := range []struct {
 				name  string
 				mtu   uint16
 				quote []byte
 				want  int
 			}{
-				{"the whole packet quoted", 1300, probe[0].Bytes[:548], 1300},
-				{"28 bytes quoted", 1200, probe[0].Bytes[:28], 1200},
-				{"less than hosts must take", 68, probe[0].Bytes[:60], 576},
+				{"a long quote", 1400, probe[:548], 1400},
+				{"eight bytes behind the header", 1300, probe[:header+8], 1300},
+				{"less than hosts must take", 68, probe[:header+40], least},
 			} {
-				out := a.Handle(0, PacketIn{Interface: 1, Bytes: report(c.mtu, c.quote)})
+				out := a.Handle(0, PacketIn{Interface: 1, Bytes: tooBig(t, v6, c.mtu, c.quote)})
 				if got := a.Associations()[0].PathMTUBytes; got != c.want || len(reasons(out)) != 0 || len(delivers(out)) != 0 {
 					t.Errorf("%s: path MTU %d, want %d; %v", c.name, got, c.want, reasons(out))
 				}
 				if got := reasons(a.Handle(0, PacketIn{Interface: 0, Bytes: sized(t, false, c.want-20, df)})); !slices.Equal(got, []DropReason{DropTooBig}) {
 					t.Errorf("%s: %v, want too-big", c.name, got)
 				}
+				cut := packets(a.Handle(0, PacketIn{Interface: 0, Bytes: sized(t, false, c.want-20)}))
+				if len(cut) != 2 || len(cut[0].Bytes) > c.want || len(cut[1].Bytes) > c.want {
+					t.Errorf("%s: without DF %d packets, want 2 of at most %d bytes", c.name, len(cut), c.want)
+				}
 			}
-			foreign := slices.Clone(probe[0].Bytes[:60])
-			copy(foreign[16:], addr("198.51.100.77").AsSlice())
-			a.Handle(0, PacketIn{Interface: 1, Bytes: report(1400, foreign)})
-			if got := a.Associations()[0].PathMTUBytes; got != 576 {
+			foreign := slices.Clone(probe[:header+40])
+			foreign[header-1] ^= 0x40 // another peer
+			a.Handle(0, PacketIn{Interface: 1, Bytes: tooBig(t, v6, 1450, foreign)})
+			if got := a.Associations()[0].PathMTUBytes; got != least {
 				t.Errorf("a report about another peer changed the path MTU to %d", got)
+			}
+			a.move(ike.MoveChild{SPIIn: 0x1001, SPIOut: 0x2001, Local: a.associations.all[0].local, Remote: a.associations.all[0].remote})
+			if got := a.Associations()[0].PathMTUBytes; got != 0 {
+				t.Errorf("the path MTU %d outlives the path", got)
 			}
 		})
 	}
@@ -382,6 +417,22 @@ func TestErrorsStayInTheTunnel(t *testing.T) {
 		}
 		n.noClear()
 	}
+	t.Run("from the last link", func(t *testing.T) {
+		n := site(t, tunnel(t, nil))
+		n.do(hostA, DatagramOut{Src: port("10.1.0.9:1"), Dst: port("10.2.0.50:7"), Payload: pattern(200)})
+		var forwarded *PacketOut
+		for _, l := range n.log {
+			if p, ok := l.Output.(*PacketOut); ok && l.node == gwB {
+				forwarded = p
+			}
+		}
+		n.do(gwB, NeighborFailed{Interface: 0, Bytes: bytes.Clone(forwarded.Bytes)})
+		got := n.deliveries(hostA)
+		if len(got) != 1 || got[0].Kind != DeliverICMPError || got[0].Code != 1 || got[0].Src.Addr() != addr("10.2.0.1") {
+			t.Errorf("delivered %v, want host unreachable by the tunnel; %v", got, n.reasons(gwB))
+		}
+		n.noClear()
+	})
 	t.Run("without an address inside", func(t *testing.T) {
 		n := site(t, tunnel(t, nil))
 		n.do(gwB, AddressChange{Interface: 0, Addresses: []netip.Prefix{prefix("10.77.0.1/24")}})
@@ -464,50 +515,5 @@ func TestBothFormsOfESPAreTaken(t *testing.T) {
 		if got := packets(receiver.Handle(0, PacketIn{Interface: 1, Bytes: bytes.Clone(sent[0].Bytes)})); len(got) != 1 {
 			t.Errorf("form %d was not taken", i)
 		}
-	}
-}
-
-// BenchmarkProtect seals what BenchmarkForward merely forwards; BenchmarkUnprotect
-// is the other end.
-func BenchmarkProtect(b *testing.B) {
-	for _, outer := range outers[:2] {
-		b.Run(outer.name, func(b *testing.B) {
-			n := tunnel(b, outer.sa)[0]
-			sent := udp(b, "10.1.0.9:1000", "10.2.0.9:2000", make([]byte, 512))
-			buffer := make([]byte, len(sent))
-			b.ReportAllocs()
-			for b.Loop() {
-				copy(buffer, sent)
-				if out := n.Handle(0, PacketIn{Interface: 0, Bytes: buffer}); len(out) != 2 {
-					b.Fatal(reasons(out))
-				}
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
-		})
-	}
-}
-
-func BenchmarkUnprotect(b *testing.B) {
-	for _, outer := range outers[:2] {
-		b.Run(outer.name, func(b *testing.B) {
-			both := tunnel(b, outer.sa)
-			inner := udp(b, "10.1.0.9:1000", "10.2.0.9:2000", make([]byte, 512))
-			const batch = 1024
-			ring := make([][]byte, batch)
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if i%batch == 0 {
-					b.StopTimer()
-					for j := range ring {
-						ring[j] = packets(both[0].Handle(0, PacketIn{Interface: 0, Bytes: bytes.Clone(inner)}))[0].Bytes
-					}
-					b.StartTimer()
-				}
-				if out := both[1].Handle(0, PacketIn{Interface: 1, Bytes: ring[i%batch]}); len(out) != 2 {
-					b.Fatal(reasons(out))
-				}
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
-		})
 	}
 }

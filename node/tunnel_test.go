@@ -36,6 +36,11 @@ func (s *stream) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// labelled gives the streams of a node.
+func labelled(node string) func(string) io.Reader {
+	return func(label string) io.Reader { return &stream{label: node + "/" + label} }
+}
+
 // ts are prefixes as traffic selectors, any protocol and port.
 func ts(prefixes ...string) (all []wire.Selector) {
 	for _, p := range prefixes {
@@ -73,7 +78,7 @@ func gateway(t testing.TB, side int, change ...func(*Config)) *Node {
 		},
 		IKE: &ike.Config{
 			Node:   fmt.Sprintf("gw%d", side),
-			Random: func(label string) io.Reader { return &stream{label: fmt.Sprint(side, label)} },
+			Random: labelled(fmt.Sprint(side)),
 			Connections: []ike.Connection{{
 				Name:        "site",
 				LocalAddrs:  []netip.Addr{addr(fmt.Sprintf("198.51.100.%d", side+1))},
@@ -100,17 +105,18 @@ func startAction(a ike.StartAction) func(*Config) {
 
 func wanMTU(n int) func(*Config) { return func(c *Config) { c.Interfaces[1].MTUBytes = n } }
 
-// keyed is side's half of a CHILD_SA as IKE would install it, without IKE.
-func keyed(t testing.TB, side int, ordinal uint64, change ...func(*ike.ChildSA)) *ike.ChildSA {
+// keyed is side's half of a CHILD_SA as IKE would install it, without IKE. The
+// number tells its SPIs and keys from others'.
+func keyed(t testing.TB, side int, number uint64, change ...func(*ike.ChildSA)) *ike.ChildSA {
 	t.Helper()
 	keys := func(sender int) ike.ChildKeys {
 		k := ike.ChildKeys{Encr: make([]byte, 36), IV: make([]byte, 32)}
-		_, _ = (&stream{label: fmt.Sprint("keys", sender, ordinal)}).Read(k.Encr)
+		_, _ = (&stream{label: fmt.Sprint("keys", sender, number)}).Read(k.Encr)
 		return k
 	}
-	spi := func(receiver int) uint32 { return uint32(0x1000*(receiver+1)) + uint32(ordinal) }
+	spi := func(receiver int) uint32 { return uint32(0x1000*(receiver+1)) + uint32(number) }
 	sa := &ike.ChildSA{
-		Connection: "site", Child: "nets", Ordinal: ordinal,
+		Connection: "site", Child: "nets", IKE: number, Ordinal: 1,
 		Local:  netip.AddrPortFrom(addr(fmt.Sprintf("198.51.100.%d", side+1)), 4500),
 		Remote: netip.AddrPortFrom(addr(fmt.Sprintf("198.51.100.%d", 2-side)), 4500),
 		SPIIn:  spi(side), SPIOut: spi(1 - side), Proposal: proposal(t, suite.ProtocolESP, "aes256gcm16")[0],
@@ -157,7 +163,9 @@ type net struct {
 	t     testing.TB
 	nodes []*Node
 	links map[place]place
-	now   time.Duration
+	// wan says which place has an address, for a network of more than two.
+	wan map[netip.Addr]place
+	now time.Duration
 	// lose says which packets a link loses; nil loses none.
 	lose func(from place, p PacketOut) bool
 	// log is every output, with the node that made it.
@@ -202,7 +210,11 @@ func (n *net) do(node int, in Input) {
 				c.Bytes = bytes.Clone(o.Bytes)
 				n.log = append(n.log, logged{next.node, n.now, &c})
 				from := place{next.node, o.Interface}
-				if to, ok := n.links[from]; ok && (n.lose == nil || !n.lose(from, c)) {
+				to, ok := n.links[from]
+				if !ok {
+					to, ok = n.wan[o.NextHop]
+				}
+				if ok && (n.lose == nil || !n.lose(from, c)) {
 					queue = append(queue, pending{to.node, PacketIn{Interface: to.iface, Bytes: bytes.Clone(o.Bytes)}})
 				}
 			case *Deliver:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 )
 
 // rawLayer serializes bytes as they are.
@@ -122,6 +123,25 @@ func TestFromInsideFillsTheSourceIn(t *testing.T) {
 				t.Errorf("sent %v, want %x", sent, want)
 			}
 		})
+	}
+	tcp := func(src string) []byte {
+		network := ip(src, "10.1.0.5", layers.IPProtocolTCP)
+		h := &layers.TCP{SrcPort: 1, DstPort: 2, SYN: true}
+		if err := h.SetNetworkLayerForChecksum(network.(gopacket.NetworkLayer)); err != nil {
+			t.Fatal(err)
+		}
+		return build(t, network, h, gopacket.Payload("abc"))
+	}
+	for _, c := range []struct {
+		name       string
+		sent, want []byte
+	}{
+		{"TCP", tcp("0.0.0.0"), tcp("10.1.0.1")},
+		{"ICMPv6", echo(t, "::", "2001:db8:1::5", 1, 2, []byte("abc")), echo(t, "2001:db8:1::1", "2001:db8:1::5", 1, 2, []byte("abc"))},
+	} {
+		if got := packets(n.Handle(0, FromInside{Bytes: c.sent})); len(got) != 1 || !bytes.Equal(got[0].Bytes, c.want) {
+			t.Errorf("%s: sent %v, want %x", c.name, got, c.want)
+		}
 	}
 	if diff := cmp.Diff([]DropReason{DropMartian}, reasons(n.Handle(0, FromInside{Bytes: udp(t, "10.9.9.9:1", "10.1.0.5:50", nil)}))); diff != "" {
 		t.Errorf("a foreign source (-want +got):\n%s", diff)

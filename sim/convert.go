@@ -87,6 +87,9 @@ func ikeChild(c topology.Child) ike.Child {
 		ESPProposals:        c.ESPProposals,
 		ReplayWindowPackets: c.ReplayWindowPackets,
 	}
+	if c.ReplayWindowPackets == 0 {
+		out.ReplayWindowPackets = -1 // none; 0 would be the data plane's default
+	}
 	switch c.StartAction {
 	case topology.StartStart:
 		out.StartAction = ike.StartStart

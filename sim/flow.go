@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -12,10 +13,14 @@ import (
 )
 
 // A flow's packet begins with a header of its own, from which the receiver
-// knows which packet of which flow it is and when it left: the flow's number
-// from 1 (4 octets), the packet's sequence number (4) and the instant in
-// nanoseconds (8), all big-endian. The rest is zero.
-const flowHeaderBytes = 16
+// knows which packet of which flow it is and when it left: the flow's tag, the
+// packet's sequence number and the instant in nanoseconds, all big-endian. The
+// rest is zero. The tag follows from the flow's name and not from its place in
+// the lab, so that another flow changes no octet of this one's packets.
+const (
+	flowTagBytes    = 8
+	flowHeaderBytes = flowTagBytes + 4 + 8
+)
 
 // flowPacketsMax bounds the packets of one flow, by the header's field.
 const flowPacketsMax = math.MaxUint32
@@ -23,13 +28,17 @@ const flowPacketsMax = math.MaxUint32
 // flow is one flow of the plan while it runs.
 type flow struct {
 	topology.Flow
-	number   uint32 // from 1, in the plan's order
+	tag      flowTag
+	number   uint16 // from 1, in the plan's order; the echo requests' identifier
 	from, to int    // nodes
 	next     uint64 // number of the next packet, from 0
 	meter    flowMeter
 }
 
-func newFlow(f topology.Flow, number uint32, from, to int) (*flow, error) {
+// flowTag is the beginning of SHA-256 over the flow's name.
+type flowTag [flowTagBytes]byte
+
+func newFlow(f topology.Flow, number uint16, from, to int) (*flow, error) {
 	if f.SizeBytes < flowHeaderBytes {
 		return nil, fmt.Errorf("flow %q: size is %d octets; a packet's sequence number and time take %d, so let size be at least that",
 			f.Name, f.SizeBytes, flowHeaderBytes)
@@ -37,7 +46,8 @@ func newFlow(f topology.Flow, number uint32, from, to int) (*flow, error) {
 	if f.Rate.Packets == 0 || f.Rate.Per <= 0 {
 		return nil, fmt.Errorf("flow %q: rate is %d packets per %v; both must be positive", f.Name, f.Rate.Packets, f.Rate.Per)
 	}
-	return &flow{Flow: f, number: number, from: from, to: to}, nil
+	name := sha256.Sum256([]byte(f.Name))
+	return &flow{Flow: f, tag: flowTag(name[:]), number: number, from: from, to: to}, nil
 }
 
 // due is when the next packet leaves; ok is false when the flow is over.
@@ -54,12 +64,12 @@ func (f *flow) send(now time.Duration) Order {
 	f.next++
 	sequence := f.meter.sent(now, f.SizeBytes)
 	payload := make([]byte, f.SizeBytes)
-	binary.BigEndian.PutUint32(payload, f.number)
-	binary.BigEndian.PutUint32(payload[4:], uint32(sequence))
-	binary.BigEndian.PutUint64(payload[8:], uint64(now))
+	copy(payload, f.tag[:])
+	binary.BigEndian.PutUint32(payload[flowTagBytes:], uint32(sequence))
+	binary.BigEndian.PutUint64(payload[flowTagBytes+4:], uint64(now))
 	if f.Protocol == topology.ProtocolICMP {
 		return Order{Node: f.from, Input: node.EchoOut{
-			Src: f.FromAddr, Dst: f.ToAddr, ID: f.echoID(), Sequence: uint16(sequence), Payload: payload,
+			Src: f.FromAddr, Dst: f.ToAddr, ID: f.number, Sequence: uint16(sequence), Payload: payload,
 		}}
 	}
 	return Order{Node: f.from, Input: node.DatagramOut{
@@ -69,13 +79,9 @@ func (f *flow) send(now time.Duration) Order {
 	}}
 }
 
-// echoID is the identifier of the flow's echo requests. Flows that share one
-// are told apart by the packets' own header.
-func (f *flow) echoID() uint16 { return uint16(f.number) }
-
 // flowArrival is a flow's packet at its receiver.
 type flowArrival struct {
-	number   uint32
+	tag      flowTag
 	sequence uint64
 	sentAt   time.Duration
 }
@@ -87,9 +93,9 @@ func parseFlowPayload(b []byte) (a flowArrival, ok bool) {
 		return a, false
 	}
 	return flowArrival{
-		number:   binary.BigEndian.Uint32(b),
-		sequence: uint64(binary.BigEndian.Uint32(b[4:])),
-		sentAt:   time.Duration(binary.BigEndian.Uint64(b[8:])),
+		tag:      flowTag(b),
+		sequence: uint64(binary.BigEndian.Uint32(b[flowTagBytes:])),
+		sentAt:   time.Duration(binary.BigEndian.Uint64(b[flowTagBytes+4:])),
 	}, true
 }
 

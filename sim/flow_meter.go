@@ -1,10 +1,20 @@
 package sim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// flowSilenceMin is how long a packet of a flow that never received anything
-// must be on its way before it counts as lost rather than in flight.
-const flowSilenceMin = time.Second
+const (
+	// flowSilenceMin is how long a packet of a flow that never received anything
+	// must be on its way before it counts as lost rather than in flight.
+	flowSilenceMin = time.Second
+	// flowSentTimesMax bounds the send times that a meter remembers. Only the
+	// packets of the last delay before the end matter.
+	flowSentTimesMax = 4096
+	// flowRecentDelays is how many delays say how long a packet takes now.
+	flowRecentDelays = 32
+)
 
 // flowMeter measures one flow at its receiver, in integers only. The sender's
 // side calls sent in order of sequence number; arrivals come as they come.
@@ -30,11 +40,9 @@ type flowMeter struct {
 	// times is a ring of the last flowSentTimesMax send times, to tell what is
 	// lost from what is still on its way.
 	times []time.Duration
+	// recent is a ring of the latest delays.
+	recent [flowRecentDelays]time.Duration
 }
-
-// flowSentTimesMax bounds the send times that a meter remembers. Only the
-// packets of the last delay before the end matter.
-const flowSentTimesMax = 4096
 
 // sent notes that the next packet, of size bytes, left at now, and answers its
 // sequence number.
@@ -81,6 +89,7 @@ func (m *flowMeter) arrivedAt(now, sentAt time.Duration, sequence uint64, size i
 	}
 	m.silence(now)
 	m.lastArrival, m.arrived = now, true
+	m.recent[m.delay.count%flowRecentDelays] = now - sentAt
 	m.delay.add(now - sentAt)
 	return true
 }
@@ -127,11 +136,11 @@ func (m *flowMeter) figures(now time.Duration, ended bool) FlowResult {
 }
 
 // inFlight counts the packets that have not arrived and left so short a time
-// before now that they may still: within the flow's longest delay so far, or
-// within flowSilenceMin when nothing arrived yet. To call these lost would make
-// every flow that runs to the lab's end lose its last packet.
+// before now that they may still: within the longest delay of late, or within
+// flowSilenceMin when nothing arrived yet. To call these lost would make every
+// flow that runs to the lab's end lose its last packet.
 func (m *flowMeter) inFlight(now time.Duration) uint64 {
-	horizon := m.delay.max
+	horizon := slices.Max(m.recent[:])
 	if m.delay.count == 0 {
 		horizon = flowSilenceMin
 	}

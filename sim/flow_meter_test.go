@@ -148,3 +148,24 @@ func TestFlowMeterModel(t *testing.T) {
 		}
 	})
 }
+
+// TestFlowMeterForgetsLongDelays: packets that were held while a tunnel was
+// negotiated do not make losses long afterwards look like packets on their way.
+func TestFlowMeterForgetsLongDelays(t *testing.T) {
+	var m flowMeter
+	const packets, lost = 200, 50
+	for i := range packets {
+		m.sent(time.Duration(i)*10*ms, 100)
+		if i < packets-lost {
+			delay := 5 * ms
+			if i < 10 {
+				delay = 10 * time.Second
+			}
+			m.arrivedAt(time.Duration(i)*10*ms+delay, time.Duration(i)*10*ms, uint64(i), 100)
+		}
+	}
+	got := m.figures(packets*10*ms, false)
+	if got.Lost != lost || got.InFlight != 0 || got.DelayMax != 10*time.Second {
+		t.Errorf("%d lost and %d in flight with a largest delay of %v, want %d, 0 and 10 s", got.Lost, got.InFlight, got.DelayMax, lost)
+	}
+}

@@ -67,6 +67,14 @@ func newInvariants(c invariantConfig) []invariant {
 	}
 }
 
+// associationsFollowedMax bounds the child SAs that an invariant follows at a
+// time, keysRememberedMax the keys whose use is remembered for good. What is
+// beyond them is not judged, which only a lab far larger than memory gets to see.
+const (
+	associationsFollowedMax = 1 << 18
+	keysRememberedMax       = 1 << 20
+)
+
 // policy is traffic that a node protects.
 type policy struct {
 	connection, child string
@@ -90,8 +98,8 @@ type sighted struct {
 	packet *sight
 }
 
-// association identifies one direction of a child SA at a node: the node's
-// own count of its SAs, not the SPI, which says nothing about the key.
+// association identifies a child SA at a node: by the node's own count of its
+// SAs, not by the SPI, which says nothing about the key.
 type association struct {
 	node    int
 	ordinal uint64
@@ -137,6 +145,7 @@ type keyPrint [16]byte
 type removed struct {
 	now           time.Duration
 	node          int
+	ordinal       uint64
 	spiIn, spiOut uint32
 }
 

@@ -16,26 +16,37 @@ import (
 // judged.
 type orphanInvariant struct {
 	verdict
-	c          invariantConfig
-	open       map[request]struct{}
-	openCount  map[wire.SPI]int // how many of open belong to an IKE SA
-	lastActive map[wire.SPI]time.Duration
-	children   []installed   // in order of installation
-	sas        []established // in order of establishment
+	c        invariantConfig
+	activity map[wire.SPI]*activity
+	order    []wire.SPI // a ring of the IKE SAs in activity
+	next     int
+	children []installed   // in order of installation
+	sas      []established // in order of establishment
+}
+
+// activity is what goes on within an IKE SA.
+type activity struct {
+	last time.Duration
+	open []request
 }
 
 // request is one that a node waits to have answered.
 type request struct {
 	node     int
-	spiI     wire.SPI
 	exchange wire.ExchangeType
 	id       uint32
 }
 
+const (
+	// activitiesMax bounds the IKE SAs, half-open ones included, whose exchanges
+	// are followed; the oldest are forgotten first and then count as quiet.
+	activitiesMax = 1 << 17
+	// openRequestsMax bounds the requests open within one IKE SA.
+	openRequestsMax = 64
+)
+
 func newOrphanInvariant(c invariantConfig) *orphanInvariant {
-	return &orphanInvariant{
-		c: c, open: map[request]struct{}{}, openCount: map[wire.SPI]int{}, lastActive: map[wire.SPI]time.Duration{},
-	}
+	return &orphanInvariant{c: c, activity: map[wire.SPI]*activity{}}
 }
 
 func (*orphanInvariant) name() string { return InvariantNoOrphanSA }
@@ -45,24 +56,21 @@ func (i *orphanInvariant) observe(o observation) {
 	case *sighted:
 		i.sight(o)
 	case *answered:
-		r := request{o.node, o.spiI, o.exchange, o.id}
-		if _, is := i.open[r]; is {
-			delete(i.open, r)
-			i.openCount[o.spiI]--
-		}
-		i.lastActive[o.spiI] = o.now
+		answers := request{o.node, o.exchange, o.id}
+		a := i.active(o.spiI, o.now)
+		a.open = slices.DeleteFunc(a.open, func(r request) bool { return r == answers })
 	case *installed:
-		i.lastActive[o.ike] = o.now
+		i.active(o.ike, o.now)
 		i.children = append(i.children, *o)
 	case *removed:
 		i.children = slices.DeleteFunc(i.children, func(s installed) bool {
 			return s.by.node == o.node && s.spiIn == o.spiIn && s.spiOut == o.spiOut
 		})
 	case *established:
-		i.lastActive[o.spiI] = o.now
+		i.active(o.spiI, o.now)
 		i.sas = append(i.sas, *o)
 	case *gone:
-		i.lastActive[o.spiI] = o.now
+		i.active(o.spiI, o.now)
 		i.sas = slices.DeleteFunc(i.sas, func(s established) bool {
 			return s.node == o.node && s.spiI == o.spiI && s.spiR == o.spiR
 		})
@@ -78,20 +86,35 @@ func (i *orphanInvariant) sight(o *sighted) {
 	if err != nil {
 		return
 	}
-	i.lastActive[h.InitiatorSPI] = o.now
-	if !o.own || o.direction != impair.Up || h.IsResponse() {
-		return
+	a := i.active(h.InitiatorSPI, o.now)
+	r := request{o.node, h.Exchange, h.MessageID}
+	if o.own && o.direction == impair.Up && !h.IsResponse() && len(a.open) < openRequestsMax && !slices.Contains(a.open, r) {
+		a.open = append(a.open, r)
 	}
-	r := request{o.node, h.InitiatorSPI, h.Exchange, h.MessageID}
-	if _, is := i.open[r]; !is {
-		i.open[r] = struct{}{}
-		i.openCount[h.InitiatorSPI]++
+}
+
+// active notes that an IKE SA is alive now.
+func (i *orphanInvariant) active(spiI wire.SPI, now time.Duration) *activity {
+	a := i.activity[spiI]
+	if a == nil {
+		if len(i.order) < activitiesMax {
+			i.order = append(i.order, spiI)
+		} else {
+			delete(i.activity, i.order[i.next])
+			i.order[i.next] = spiI
+			i.next = (i.next + 1) % activitiesMax
+		}
+		a = &activity{}
+		i.activity[spiI] = a
 	}
+	a.last = now
+	return a
 }
 
 // quiet reports whether nothing is under way any more within an IKE SA.
 func (i *orphanInvariant) quiet(spiI wire.SPI, now time.Duration) bool {
-	return i.openCount[spiI] == 0 || now-i.lastActive[spiI] > i.c.quiet
+	a := i.activity[spiI]
+	return a == nil || len(a.open) == 0 || now-a.last > i.c.quiet
 }
 
 func (i *orphanInvariant) finish(now time.Duration) InvariantResult {

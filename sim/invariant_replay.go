@@ -2,11 +2,6 @@ package sim
 
 import "time"
 
-// replayMemoryPackets is how far back the replay invariant remembers what an SA
-// accepted. It is wider than any replay window that a lab may ask for, so an
-// accepted packet from further back is itself a violation.
-const replayMemoryPackets = 1 << 16
-
 // replayInvariant: no replayed packet accepted. SAs whose lab turned replay
 // protection off (replay_window = 0) are left alone.
 type replayInvariant struct {
@@ -15,12 +10,17 @@ type replayInvariant struct {
 	receivers map[association]*receiverState
 }
 
+// receiverState is one inbound SA: what it accepted within its window. An
+// accepted packet from left of that is itself a violation.
 type receiverState struct {
 	window   uint64 // packets; 0: not judged
 	started  bool
 	largest  uint64
-	accepted []uint64 // ring of bits, replayMemoryPackets of them once in use
+	accepted []uint64 // a ring of bits, at least window of them
 }
+
+// ring is the length of the ring in bits.
+func (r *receiverState) ring() uint64 { return uint64(len(r.accepted)) * 64 }
 
 func newReplayInvariant(c invariantConfig) *replayInvariant {
 	return &replayInvariant{c: c, receivers: map[association]*receiverState{}}
@@ -31,7 +31,12 @@ func (*replayInvariant) name() string { return InvariantNoReplay }
 func (i *replayInvariant) observe(o observation) {
 	switch o := o.(type) {
 	case *installed:
-		i.receivers[o.by] = &receiverState{window: uint64(max(o.replayWindow, 0))}
+		if len(i.receivers) < associationsFollowedMax {
+			window := max(o.replayWindow, 0)
+			i.receivers[o.by] = &receiverState{window: uint64(window), accepted: make([]uint64, (window+63)/64)}
+		}
+	case *removed:
+		delete(i.receivers, association{o.node, o.ordinal})
 	case *opened:
 		i.open(o)
 	}
@@ -39,6 +44,9 @@ func (i *replayInvariant) observe(o observation) {
 
 func (i *replayInvariant) open(o *opened) {
 	r := i.receivers[o.by]
+	if r == nil && len(i.receivers) == associationsFollowedMax {
+		return
+	}
 	if r == nil {
 		i.violated(o.now, "%s accepted packet %d of SPI %#08x without an SA installed", i.c.node(o.by.node), o.sequence, o.spi)
 		return
@@ -48,7 +56,7 @@ func (i *replayInvariant) open(o *opened) {
 	}
 	i.checks++
 	switch {
-	case r.started && o.sequence+min(r.window, replayMemoryPackets) <= r.largest:
+	case r.started && o.sequence+r.window <= r.largest:
 		i.violated(o.now, "%s accepted packet %d of SPI %#08x, which lies left of its window: the largest was %d, the window is %d packets",
 			i.c.node(o.by.node), o.sequence, o.spi, r.largest, r.window)
 		return
@@ -59,27 +67,23 @@ func (i *replayInvariant) open(o *opened) {
 	r.take(o.sequence)
 }
 
-// taken reports whether a sequence number, not further back than the memory
-// reaches, was accepted.
+// taken reports whether a sequence number, not left of the window, was accepted.
 func (r *receiverState) taken(sequence uint64) bool {
 	if !r.started || sequence > r.largest {
 		return false
 	}
-	bit := sequence % replayMemoryPackets
+	bit := sequence % r.ring()
 	return r.accepted[bit/64]&(1<<(bit%64)) != 0
 }
 
 func (r *receiverState) take(sequence uint64) {
-	if r.accepted == nil {
-		r.accepted = make([]uint64, replayMemoryPackets/64)
-	}
 	if r.started && sequence > r.largest {
 		// What the ring holds for the numbers in between is a turn old.
-		if sequence-r.largest >= replayMemoryPackets {
+		if sequence-r.largest >= r.ring() {
 			clear(r.accepted)
 		} else {
 			for n := r.largest + 1; n <= sequence; n++ {
-				bit := n % replayMemoryPackets
+				bit := n % r.ring()
 				r.accepted[bit/64] &^= 1 << (bit % 64)
 			}
 		}
@@ -88,7 +92,7 @@ func (r *receiverState) take(sequence uint64) {
 		r.largest = sequence
 	}
 	r.started = true
-	bit := sequence % replayMemoryPackets
+	bit := sequence % r.ring()
 	r.accepted[bit/64] |= 1 << (bit % 64)
 }
 

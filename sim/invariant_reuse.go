@@ -58,6 +58,7 @@ func (i *reuseInvariant) observe(o observation) {
 		i.install(o)
 	case *removed:
 		delete(i.spis, spiAt{o.node, o.spiIn})
+		delete(i.senders, association{o.node, o.ordinal})
 	case *sealed:
 		i.seal(o)
 	}
@@ -70,7 +71,9 @@ func (i *reuseInvariant) install(o *installed) {
 		i.violated(o.now, "%s gave the inbound SPI %#08x to two child SAs at a time, its numbers %d and %d",
 			i.c.node(o.by.node), o.spiIn, other.ordinal, o.by.ordinal)
 	}
-	i.spis[at] = o.by
+	if len(i.spis) < associationsFollowedMax {
+		i.spis[at] = o.by
+	}
 	if o.keyIn == o.keyOut {
 		i.violated(o.now, "%s uses one key for both directions of its child SA number %d", i.c.node(o.by.node), o.by.ordinal)
 	}
@@ -83,6 +86,9 @@ func (i *reuseInvariant) install(o *installed) {
 		i.violated(o.now, "%s opens with a key in its child SA number %d that %s opens with in its number %d",
 			i.c.node(o.by.node), o.by.ordinal, i.c.node(in.receiver.node), in.receiver.ordinal)
 	}
+	if len(i.keys) >= keysRememberedMax {
+		return
+	}
 	out.sender, out.isSender = o.by, true
 	i.keys[o.keyOut] = out
 	in = i.keys[o.keyIn]
@@ -94,6 +100,9 @@ func (i *reuseInvariant) seal(o *sealed) {
 	i.checks++
 	s := i.senders[o.by]
 	if s == nil {
+		if len(i.senders) == associationsFollowedMax {
+			return
+		}
 		s = &senderState{}
 		i.senders[o.by] = s
 	}

@@ -246,10 +246,14 @@ func TestNoReplay(t *testing.T) {
 		"twice, with others between": {
 			observations: []observation{sa, open(1, 1), open(1, 2), open(1, 30), open(1, 2)}, violation: "packet 2 of SPI 0x00000a01 twice"},
 		"left of the window": {observations: []observation{sa, open(1, 65), open(1, 1)}, violation: "left of its window"},
-		"a jump of one turn": {observations: []observation{sa, open(1, 1), open(1, 1+replayMemoryPackets), open(1, 2+replayMemoryPackets)}, checks: 3},
+		"a jump of one turn": {observations: []observation{sa, open(1, 1), open(1, 1+64), open(1, 2+64)}, checks: 3},
 		"twice after a jump": {observations: []observation{sa, open(1, 1), open(1, 1<<40), open(1, 1<<40)}, violation: "twice"},
-		"another SA":         {observations: []observation{sa, child(nodeA, 2, 2), open(1, 1), open(2, 1)}, checks: 2},
-		"without an SA":      {observations: []observation{open(1, 1)}, violation: "without an SA installed"},
+		"a window of no whole words": {
+			observations: []observation{with(child(nodeA, 1, 1), func(i *installed) { i.replayWindow = 33 }), open(1, 40), open(1, 8), open(1, 8)}, violation: "packet 8 of SPI 0x00000a01 twice"},
+		"left of such a window": {
+			observations: []observation{with(child(nodeA, 1, 1), func(i *installed) { i.replayWindow = 33 }), open(1, 40), open(1, 7)}, violation: "left of its window"},
+		"another SA":    {observations: []observation{sa, child(nodeA, 2, 2), open(1, 1), open(2, 1)}, checks: 2},
+		"without an SA": {observations: []observation{open(1, 1)}, violation: "without an SA installed"},
 		"protection turned off": {
 			observations: []observation{with(child(nodeA, 1, 1), func(i *installed) { i.replayWindow = 0 }), open(1, 1), open(1, 1)}},
 	})

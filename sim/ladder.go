@@ -105,7 +105,9 @@ func (l *ladder) fate(now time.Duration, p *sight, drop string) {
 
 // named notes a node's name for an IKE SA.
 func (l *ladder) named(node int, spiI wire.SPI, connection string) {
-	l.connections[rowKey{node, spiI}] = connection
+	if l.omitted == 0 && len(l.connections) < 2*exchangeRowsMax {
+		l.connections[rowKey{node, spiI}] = connection
+	}
 }
 
 // finish completes the rows and answers them.

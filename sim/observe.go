@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,15 @@ import (
 
 // failuresMax bounds the failures that a result lists.
 const failuresMax = 1024
+
+// keysKeptMax bounds the IKE SAs, and the ESP SAs, whose keys a result holds.
+const keysKeptMax = 1 << 17
+
+// espKeysID says which ESP SA keys belong to.
+type espKeysID struct {
+	src, dst netip.Addr
+	spi      uint32
+}
 
 // Observe takes one output of a node, in the order in which Handle answered
 // them. Packets that leave are looked at, not sent; the engine calls Transit for
@@ -87,8 +97,7 @@ func (r *Run) tell(o observation) {
 // delivered takes what reached the inside of a host: a flow's packet, or
 // something for nobody.
 func (r *Run) delivered(now time.Duration, nodeIndex int, d *node.Deliver) {
-	if a, ok := parseFlowPayload(d.Payload); ok && d.Kind != node.DeliverICMPError && a.number >= 1 && int(a.number) <= len(r.flows) {
-		f := r.flows[a.number-1]
+	if f, a := r.flowOf(d); f != nil {
 		isEcho := d.Kind == node.DeliverEchoReply
 		if f.receiver() == nodeIndex && isEcho == (f.Protocol == topology.ProtocolICMP) &&
 			f.meter.arrivedAt(now, a.sentAt, a.sequence, len(d.Payload)) {
@@ -100,6 +109,19 @@ func (r *Run) delivered(now time.Duration, nodeIndex int, d *node.Deliver) {
 	r.record(now, nodeIndex, recordDelivered, trace.Uint("what", d.Kind),
 		text("src", d.Src.String()), text("dst", d.Dst.String()), trace.Int("bytes", len(d.Payload)),
 		trace.Uint("type", d.Type), trace.Uint("code", d.Code), trace.Uint("mtu", d.MTU))
+}
+
+// flowOf finds the flow that a delivery belongs to, nil for none.
+func (r *Run) flowOf(d *node.Deliver) (*flow, flowArrival) {
+	a, ok := parseFlowPayload(d.Payload)
+	if !ok || d.Kind == node.DeliverICMPError {
+		return nil, a
+	}
+	i, ok := r.flowByTag[a.tag]
+	if !ok {
+		return nil, a
+	}
+	return r.flows[i], a
 }
 
 // event takes a node's event: into the trace, the counts, the states that
@@ -177,7 +199,7 @@ func (r *Run) ikeRecord(now time.Duration, nodeIndex int, state *nodeState, rec 
 		}
 	case ike.RecordKeys:
 		state.spis[rec.IKE] = spiPair{rec.Keys.SPIi, rec.Keys.SPIr}
-		r.ikeKeys = append(r.ikeKeys, rec)
+		r.keepIKEKeys(rec.Keys)
 	case ike.RecordIKEEstablished:
 		c.standing++
 		r.established++
@@ -194,8 +216,12 @@ func (r *Run) ikeRecord(now time.Duration, nodeIndex int, state *nodeState, rec 
 		r.established--
 		pair := state.spis[rec.IKE]
 		r.tell(&gone{now, nodeIndex, pair.i, pair.r})
+		delete(state.spis, rec.IKE)
 		r.changed(now)
-	case ike.RecordIKEFailed, ike.RecordIKEExpired:
+	case ike.RecordIKEExpired:
+		delete(state.spis, rec.IKE)
+	case ike.RecordIKEFailed:
+		delete(state.spis, rec.IKE)
 		c.failedCount++
 		c.failed = rec.Field("reason")
 		r.failed(now, nodeIndex, rec)
@@ -206,7 +232,7 @@ func (r *Run) ikeRecord(now time.Duration, nodeIndex int, state *nodeState, rec 
 			r.tell(&answered{now, nodeIndex, x.SPIi, x.Type, x.MessageID})
 		}
 	case ike.RecordNATDetected:
-		c.nat = true
+		c.nat = rec.Field("local") == "yes" || rec.Field("remote") == "yes"
 	case ike.RecordChildInstalled, ike.RecordChildFailed, ike.RecordChildDeleted:
 		r.childRecord(now, nodeIndex, state, c, rec)
 	}
@@ -227,7 +253,9 @@ func (r *Run) childRecord(now time.Duration, nodeIndex int, state *nodeState, c 
 		child.installs++
 		child.failed = ""
 		c.encap = sa.Encap
-		r.espKeys = append(r.espKeys, espKeys(sa, false), espKeys(sa, true))
+		r.keepESPKeys(espKeys(sa, false))
+		r.keepESPKeys(espKeys(sa, true))
+		state.ordinals[sa.SPIIn] = sa.Ordinal
 		r.tell(&installed{
 			now: now, by: association{nodeIndex, sa.Ordinal},
 			policy: policy{connection: sa.Connection, child: sa.Child, local: sa.LocalTS, remote: sa.RemoteTS},
@@ -241,7 +269,8 @@ func (r *Run) childRecord(now time.Duration, nodeIndex int, state *nodeState, c 
 	case ike.RecordChildDeleted:
 		child.standing--
 		in, out := parseSPI(rec.Field("spi-in")), parseSPI(rec.Field("spi-out"))
-		r.tell(&removed{now, nodeIndex, in, out})
+		r.tell(&removed{now, nodeIndex, state.ordinals[in], in, out})
+		delete(state.ordinals, in)
 	}
 }
 
@@ -311,13 +340,29 @@ func espKeys(sa *ike.ChildSA, outbound bool) capture.ESPKeys {
 	}
 	k.Encr, _ = sa.Proposal.Find(suite.TransformENCR)
 	k.Integ, _ = sa.Proposal.Find(suite.TransformINTEG)
-	k.EncrKey, k.IntegKey = keys.Encr, keys.Integ
+	k.EncrKey, k.IntegKey = slices.Clone(keys.Encr), slices.Clone(keys.Integ)
 	return k
 }
 
-// ikeSAKeys are an IKE SA's keys for Wireshark.
-func ikeSAKeys(k *ike.Keys) capture.IKEKeys {
-	return capture.IKEKeys{
-		SPIi: k.SPIi, SPIr: k.SPIr, SKei: k.SKei, SKer: k.SKer, SKai: k.SKai, SKar: k.SKar, Encr: k.Encr, Integ: k.Integ,
+// keepESPKeys keeps an SA's keys, once though two nodes hold it.
+func (r *Run) keepESPKeys(k capture.ESPKeys) {
+	id := espKeysID{k.Src, k.Dst, k.SPI}
+	if r.espKeysKept[id] || len(r.espKeys) == keysKeptMax {
+		return
 	}
+	r.espKeysKept[id] = true
+	r.espKeys = append(r.espKeys, k)
+}
+
+// keepIKEKeys keeps an IKE SA's keys, once though two nodes hold it.
+func (r *Run) keepIKEKeys(k *ike.Keys) {
+	id := spiPair{k.SPIi, k.SPIr}
+	if r.ikeKeysKept[id] || len(r.ikeKeys) == keysKeptMax {
+		return
+	}
+	r.ikeKeysKept[id] = true
+	r.ikeKeys = append(r.ikeKeys, capture.IKEKeys{
+		SPIi: k.SPIi, SPIr: k.SPIr, Encr: k.Encr, Integ: k.Integ,
+		SKei: slices.Clone(k.SKei), SKer: slices.Clone(k.SKer), SKai: slices.Clone(k.SKai), SKar: slices.Clone(k.SKar),
+	})
 }

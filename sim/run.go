@@ -38,11 +38,12 @@ type Run struct {
 	byName  map[string]int     // node's index
 	owner   map[netip.Addr]int // node that has the address by the plan
 
-	trace    *trace.Writer
-	timeline timeline
-	orders   []Order // reused
-	flows    []*flow
-	waiting  []waitingStep
+	trace     *trace.Writer
+	timeline  timeline
+	orders    []Order // reused
+	flows     []*flow
+	flowByTag map[flowTag]int
+	waiting   []waitingStep
 
 	nodes       []nodeState
 	counts      eventCounts
@@ -51,8 +52,10 @@ type Run struct {
 	unreachable uint64
 	established int // IKE SAs that stand, at both ends
 	ladder      ladder
-	ikeKeys     []*ike.Record
+	ikeKeys     []capture.IKEKeys
+	ikeKeysKept map[spiPair]bool
 	espKeys     []capture.ESPKeys
+	espKeysKept map[espKeysID]bool
 
 	judges    []judge
 	watching  int  // undecided expectations that are judged again and again
@@ -83,7 +86,8 @@ func New(plan *topology.Plan, opt Options) (*Run, error) {
 	}
 	r := &Run{
 		plan: plan, seed: plan.Lab.Seed, until: plan.Lab.Duration,
-		byName: map[string]int{}, owner: map[netip.Addr]int{},
+		byName: map[string]int{}, owner: map[netip.Addr]int{}, flowByTag: map[flowTag]int{},
+		ikeKeysKept: map[spiPair]bool{}, espKeysKept: map[espKeysID]bool{},
 		trace: trace.NewWriter(opt.Trace), ladder: newLadder(),
 		watches: make([]topology.WatchResult, len(plan.Watches)),
 	}
@@ -129,10 +133,14 @@ func (r *Run) addFlows() error {
 		if !okFrom || !okTo {
 			return fmt.Errorf("flow %q: it leads from %q to %q, and both must be nodes of the lab", f.Name, f.From, f.To)
 		}
-		flow, err := newFlow(f, uint32(i+1), from, to)
+		flow, err := newFlow(f, uint16(i+1), from, to)
 		if err != nil {
 			return err
 		}
+		if other, taken := r.flowByTag[flow.tag]; taken {
+			return fmt.Errorf("flow %q: flow %q has the same name or tag; rename one of them", f.Name, r.flows[other].Name)
+		}
+		r.flowByTag[flow.tag] = i
 		r.flows = append(r.flows, flow)
 		if at, ok := flow.due(); ok {
 			r.timeline.add(due{at: at, kind: dueFlow, index: i})
@@ -299,12 +307,11 @@ func (r *Run) Finish(now time.Duration, events uint64, interrupted bool, stopped
 		Connections: r.connectionResults(), Nodes: r.nodeResults(), EventCounts: r.counts.sorted(),
 		Failures: r.finishFailures(), Expectations: r.finishJudging(now), Invariants: r.finishInvariants(now),
 		Exchanges: r.ladder.finish(now), ExchangesOmitted: r.ladder.omitted,
-		Unreachable: r.unreachable,
+		Unreachable: r.unreachable, IKEKeys: r.ikeKeys, ESPKeys: r.espKeys,
 	}
 	for _, f := range r.flows {
 		result.Flows = append(result.Flows, f.figures(now))
 	}
-	result.IKEKeys, result.ESPKeys = r.keys()
 	for _, e := range result.Expectations {
 		r.record(e.At, -1, recordExpectation, text("name", e.Name), trace.Bool("pass", e.Pass))
 	}
@@ -354,29 +361,4 @@ func (r *Run) finishFailures() []Failure {
 		}
 	}
 	return r.failures
-}
-
-// keys are the keys of all SAs there were, each once though two nodes hold it.
-func (r *Run) keys() (ikeKeys []capture.IKEKeys, espKeys []capture.ESPKeys) {
-	type spis struct{ i, r [8]byte }
-	seenIKE := map[spis]bool{}
-	for _, rec := range r.ikeKeys {
-		k := ikeSAKeys(rec.Keys)
-		if id := (spis{k.SPIi, k.SPIr}); !seenIKE[id] {
-			seenIKE[id] = true
-			ikeKeys = append(ikeKeys, k)
-		}
-	}
-	type espSA struct {
-		src, dst netip.Addr
-		spi      uint32
-	}
-	seenESP := map[espSA]bool{}
-	for _, k := range r.espKeys {
-		if id := (espSA{k.Src, k.Dst, k.SPI}); !seenESP[id] {
-			seenESP[id] = true
-			espKeys = append(espKeys, k)
-		}
-	}
-	return ikeKeys, espKeys
 }

@@ -14,11 +14,12 @@ type nodeState struct {
 	plan        *topology.Node
 	connections []connectionState // in the plan's order
 	byName      map[string]int
-	// spis are the IKE SAs' SPIs by the machine's number. An entry stays when
-	// its SA is gone: 24 octets each, bounded by the run's handshakes.
-	spis    map[uint64]spiPair
-	dropped uint64
-	drops   map[string]uint64
+	// spis are the present IKE SAs' SPIs by the machine's number, ordinals the
+	// present child SAs' numbers by inbound SPI.
+	spis     map[uint64]spiPair
+	ordinals map[uint32]uint64
+	dropped  uint64
+	drops    map[string]uint64
 }
 
 // spiPair is an IKE SA.
@@ -48,7 +49,7 @@ type childState struct {
 }
 
 func newNodeState(n *topology.Node) nodeState {
-	s := nodeState{plan: n, byName: map[string]int{}, spis: map[uint64]spiPair{}, drops: map[string]uint64{}}
+	s := nodeState{plan: n, byName: map[string]int{}, spis: map[uint64]spiPair{}, ordinals: map[uint32]uint64{}, drops: map[string]uint64{}}
 	for i, c := range n.Connections {
 		s.byName[c.Name] = i
 		state := connectionState{byName: map[string]int{}, children: make([]childState, len(c.Children))}

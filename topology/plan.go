@@ -337,7 +337,7 @@ type Expectation struct {
 	From, At Dur
 	// Evaluate judges the condition over what was measured until now. It keeps
 	// nothing of its argument and may be called as often as one likes.
-	Evaluate func(Results) Verdict
+	Evaluate func(Results) Verdict `json:"-"`
 }
 
 // Verdict is what an expectation says of one instant.

@@ -82,10 +82,10 @@ func firstLine(out []byte) string {
 	return ""
 }
 
-// examine tries every probe.
-func examine(ctx context.Context) []capability {
+// examine tries probes.
+func examine(ctx context.Context, probes []probe) []capability {
 	var found []capability
-	for _, p := range probes() {
+	for _, p := range probes {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		text, err := p.try(ctx)
 		cancel()
@@ -109,10 +109,11 @@ not, and what cures it. It changes nothing and needs no privileges, but finds le
 With names of capabilities it looks at those alone, and the exit status is 3 if one of them
 is missing.`,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			wanted, err := choose(examine(cmd.Context()), names)
+			chosen, err := choose(probes(), names)
 			if err != nil {
 				return err
 			}
+			wanted := examine(cmd.Context(), chosen)
 			if asJSON {
 				err = writeJSON(std.out, wanted)
 			} else {
@@ -134,24 +135,24 @@ is missing.`,
 	return cmd
 }
 
-// choose picks capabilities by name, all of them for no name.
-func choose(all []capability, names []string) ([]capability, error) {
+// choose picks probes by name, all of them for no name.
+func choose(all []probe, names []string) ([]probe, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
 	var known []string
-	byName := make(map[string]capability, len(all))
-	for _, c := range all {
-		byName[c.Name] = c
-		known = append(known, c.Name)
+	byName := make(map[string]probe, len(all))
+	for _, p := range all {
+		byName[p.name] = p
+		known = append(known, p.name)
 	}
-	var wanted []capability
+	var wanted []probe
 	for _, name := range names {
-		c, ok := byName[name]
+		p, ok := byName[name]
 		if !ok {
 			return nil, usageError("no capability %q; doctor knows %s", name, strings.Join(known, ", "))
 		}
-		wanted = append(wanted, c)
+		wanted = append(wanted, p)
 	}
 	return wanted, nil
 }

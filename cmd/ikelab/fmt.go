@@ -46,7 +46,8 @@ exit status is 1 if there are any. --diff prints what would change and writes no
 
 // formatFile formats one file, or standard input, and reports whether that changes it.
 func formatFile(std stdio, file string, check, diff bool) (changed bool, err error) {
-	name, src := file, []byte(nil)
+	name := file
+	var src []byte
 	if file == "-" {
 		name = "<stdin>"
 		src, err = io.ReadAll(std.in)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -98,10 +97,4 @@ func writeJSON(w io.Writer, v any) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
-}
-
-// ioError tells an error of the operating system's, for which the caller is not to blame.
-func ioError(err error) bool {
-	var path *fs.PathError
-	return errors.As(err, &path)
 }

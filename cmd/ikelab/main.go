@@ -30,7 +30,7 @@ type stdio struct {
 // execute runs one command line and answers the exit status.
 func execute(ctx context.Context, args []string, std stdio) int {
 	root := newRoot(std)
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // cobra takes nil for os.Args
 	err := root.ExecuteContext(ctx)
 	if err != nil && err.Error() != "" {
 		_, _ = fmt.Fprintln(std.err, "ikelab:", err)

@@ -42,7 +42,8 @@ func startProgress(w io.Writer) *progress {
 	return p
 }
 
-func (p *progress) start(w io.Writer, after time.Duration) {
+// start shows progress on w once the run has taken a while.
+func (p *progress) start(w io.Writer, after time.Duration, more ...tea.ProgramOption) {
 	p.quit, p.done = make(chan struct{}), make(chan struct{})
 	begun := time.Now()
 	go func() {
@@ -53,7 +54,8 @@ func (p *progress) start(w io.Writer, after time.Duration) {
 		case <-time.After(after):
 		}
 		// Signals are main's affair, and without input the terminal stays as it is, so that Ctrl-C is a signal.
-		program := tea.NewProgram(progressModel{source: p, begun: begun}, tea.WithOutput(w), tea.WithInput(nil), tea.WithoutSignalHandler())
+		options := append([]tea.ProgramOption{tea.WithOutput(w), tea.WithInput(nil), tea.WithoutSignalHandler()}, more...)
+		program := tea.NewProgram(progressModel{source: p, begun: begun}, options...)
 		// A terminal that fails costs the picture, not the run.
 		_, _ = program.Run()
 	}()

@@ -151,7 +151,7 @@ func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
 	return nil
 }
 
-// printResult writes what a run came to to standard output.
+// printResult prints what a run came to.
 func printResult(std stdio, result *sim.Result, f runFlags) error {
 	if f.asJSON {
 		return writeJSON(std.out, result)

@@ -2,6 +2,8 @@ package suite
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"strings"
@@ -167,24 +169,23 @@ func TestIntegrityAsPublished(t *testing.T) {
 	}
 }
 
-// TestLongCTR crosses the batches in which the key stream is made: a packet of
-// any length is what its parts would be with the counter carried on.
+// TestLongCTR holds texts of every length, beyond what RFC 3686 publishes,
+// against Go's counter mode from the counter block nonce | IV | 1.
 func TestLongCTR(t *testing.T) {
-	long := newCrypter(t, "aes256ctr", "sha256")
-	icv := make([]byte, long.ICVBytes())
-	iv := ramp(9, 8)
-	whole := make([]byte, 5*ctrBatchBytes)
-	long.Seal(iv, whole, icv, nil, nil)
-	for n := range whole {
-		part := make([]byte, n)
-		long.Seal(iv, part, icv, nil, nil)
-		if !bytes.Equal(part, whole[:n]) {
-			t.Fatalf("%d octets of key stream differ from the whole", n)
-		}
+	key, iv := ramp(1, 36), ramp(9, 8)
+	block, err := aes.NewCipher(key[:32])
+	if err != nil {
+		t.Fatal(err)
 	}
-	for at := aesBlockBytes; at < len(whole); at += aesBlockBytes {
-		if bytes.Equal(whole[:aesBlockBytes], whole[at:at+aesBlockBytes]) {
-			t.Fatalf("the key stream repeats at octet %d", at)
+	c := newCrypter(t, "aes256ctr", "sha256")
+	icv := make([]byte, c.ICVBytes())
+	for n := range 600 {
+		want := make([]byte, n)
+		cipher.NewCTR(block, concat(key[32:], iv, []byte{0, 0, 0, 1})).XORKeyStream(want, want)
+		got := make([]byte, n)
+		c.Seal(iv, got, icv, nil, nil)
+		if !bytes.Equal(got, want) {
+			t.Fatalf("%d octets of key stream:\n got %x\nwant %x", n, got, want)
 		}
 	}
 }
@@ -273,6 +274,14 @@ func TestOpenRefusesWrongLengths(t *testing.T) {
 		if c.AEAD() {
 			cases["tail"] = c.Open(iv, text, icv, nil, []byte{0})
 		}
+		// Whoever moves the border between text and icv must not get past the check
+		// because the octets in a row are the same.
+		whole := make([]byte, 32+c.ICVBytes())
+		c.Seal(iv, whole[:32], whole[32:], nil, nil)
+		if right := 32 + c.AlignBytes(); right <= len(whole) {
+			cases["border moved right"] = c.Open(iv, whole[:right], whole[right:], nil, nil)
+		}
+		cases["border moved left"] = c.Open(iv, whole[:32-c.AlignBytes()], whole[32-c.AlignBytes():], nil, nil)
 		for name, err := range cases {
 			if !errors.Is(err, ErrIntegrity) {
 				t.Errorf("%v, %s: error %v", k, name, err)

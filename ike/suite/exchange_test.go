@@ -301,3 +301,16 @@ func TestModpExponents(t *testing.T) {
 		}
 	}
 }
+
+// TestModpSecretsKeepTheirLength: a secret with leading zeros has the prime's
+// length all the same (RFC 7296 §2.14), here 2^1.
+func TestModpSecretsKeepTheirLength(t *testing.T) {
+	g := exchange(t, "modp2048").(*modp)
+	two := make([]byte, 256)
+	two[255] = 2
+	shared, err := modpPrivate{g, big.NewInt(1)}.Finish(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "secret", shared, two)
+}

@@ -2,6 +2,8 @@ package suite
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -140,6 +142,25 @@ func TestAOSPVectors(t *testing.T) {
 	}
 	plain := body("IKE_AUTH_INIT_REQUEST_UNENCRYPTED_DATA")
 	equal(t, "IKE_AUTH request", text[:len(plain)], plain)
+}
+
+// TestAuthPSK writes RFC 7296 §2.15 out with Go's HMAC:
+// prf(prf(secret, "Key Pad for IKEv2"), message | nonce | prf(SK_p, ID body)).
+func TestAuthPSK(t *testing.T) {
+	mac := func(key []byte, data ...[]byte) []byte {
+		m := hmac.New(sha256.New, key)
+		m.Write(bytes.Join(data, nil))
+		return m.Sum(nil)
+	}
+	message, nonce, skp, id := ramp(1, 300), ramp(2, 32), ramp(3, 32), ramp(4, 12)
+	prf, err := NewPRF(PRFHMACSHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := SignedOctets(prf, message, nonce, skp, id)
+	equal(t, "signed octets", signed, bytes.Join([][]byte{message, nonce, mac(skp, id)}, nil))
+	pad := unhex(t, "4b6579 20 506164 20 666f72 20 494b457632")
+	equal(t, "AUTH", AuthPSK(prf, []byte("secret"), signed), mac(mac([]byte("secret"), pad), signed))
 }
 
 // TestKeyLayout checks what goes where by algorithm: the lengths, that no key

@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha512"
 	"crypto/subtle"
-	"encoding/binary"
 	"hash"
 )
 
@@ -92,20 +91,21 @@ func (c *cbc) Open(iv, text, icv, aad, tail []byte) error {
 	return nil
 }
 
-const (
-	ctrIVBytes = 8
-	// ctrBatchBytes of key stream are made at a time.
-	ctrBatchBytes = 8 * aesBlockBytes
-)
+const ctrIVBytes = 8
 
 // ctr is AES-CTR (RFC 3686) with HMAC over the ciphertext. Go's counter mode
-// cannot be given another IV and would cost an allocation per packet, so the
-// counter blocks are laid out here: nonce | IV | counter, which starts at one.
+// cannot be given another IV and would cost an allocation per packet. Its GCM
+// can: it encrypts with the same counter blocks, nonce | IV | counter, but from
+// counter 2 on. So the first block of a text, counter 1, is made here and GCM
+// does the others, with a tag that nobody wants. On 1400 octets that is several
+// times faster than making every block here.
 type ctr struct {
-	mac    truncatedMAC
-	block  cipher.Block
-	nonce  [ctrNonceBytes]byte
-	stream [ctrBatchBytes]byte
+	mac     truncatedMAC
+	block   cipher.Block
+	others  cipher.AEAD
+	scratch []byte
+	counter [aesBlockBytes]byte // nonce | IV | 1
+	first   [aesBlockBytes]byte
 }
 
 func newCTR(keyAndNonce []byte, mac truncatedMAC) (Crypter, error) {
@@ -114,8 +114,13 @@ func newCTR(keyAndNonce []byte, mac truncatedMAC) (Crypter, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &ctr{mac: mac, block: block}
-	copy(c.nonce[:], keyAndNonce[split:])
+	others, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	c := &ctr{mac: mac, block: block, others: others}
+	copy(c.counter[:], keyAndNonce[split:])
+	c.counter[aesBlockBytes-1] = 1
 	return c, nil
 }
 
@@ -126,19 +131,16 @@ func (c *ctr) AlignBytes() int { return 1 }
 
 // xor applies the key stream of iv to text.
 func (c *ctr) xor(iv, text []byte) {
-	for counter := uint32(1); len(text) > 0; {
-		n := min(len(text), ctrBatchBytes)
-		for at := 0; at < n; at += aesBlockBytes {
-			b := c.stream[at : at+aesBlockBytes]
-			copy(b, c.nonce[:])
-			copy(b[ctrNonceBytes:], iv)
-			binary.BigEndian.PutUint32(b[ctrNonceBytes+ctrIVBytes:], counter)
-			c.block.Encrypt(b, b)
-			counter++
-		}
-		subtle.XORBytes(text[:n], text[:n], c.stream[:n])
-		text = text[n:]
+	copy(c.counter[ctrNonceBytes:], iv)
+	c.block.Encrypt(c.first[:], c.counter[:])
+	n := subtle.XORBytes(text, text, c.first[:])
+	rest := text[n:]
+	if len(rest) == 0 {
+		return
 	}
+	c.scratch = room(c.scratch, len(rest)+aeadTagBytes)
+	c.others.Seal(c.scratch[:0], c.counter[:aeadNonceBytes], rest, nil)
+	copy(rest, c.scratch)
 }
 
 func (c *ctr) Seal(iv, text, icv, aad, tail []byte) {

@@ -108,10 +108,14 @@ type Transform struct {
 
 // String is the keyword that swanctl.conf uses, e.g. "aes256gcm16",
 // "prfsha384", "sha256", "x25519" or "esn". A transform without a keyword here
-// is named by its numbers, e.g. "ENCR(3)" or "ENCR(23,256)".
+// is named by its numbers, e.g. "ENCR(3)" or "ENCR(23,256)"; the zero value is
+// "none".
 func (t Transform) String() string {
 	if name, ok := keywordOf(t); ok {
 		return name
+	}
+	if t == (Transform{}) {
+		return "none"
 	}
 	s := t.Type.String() + "(" + strconv.Itoa(int(t.ID))
 	if t.KeyBits != 0 {

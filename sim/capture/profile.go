@@ -23,8 +23,6 @@ gui.column.format:
 	"Destination", "%d",
 	"Protocol", "%p",
 	"Length", "%L",
-	"IKE exchange", "%Cus:isakmp.exchangetype:0:R",
-	"Message ID", "%Cus:isakmp.messageid:0:R",
 	"ESP SPI", "%Cus:esp.spi:0:R",
 	"ESP sequence", "%Cus:esp.sequence:0:R",
 	"Info", "%i"
@@ -39,7 +37,7 @@ const colorFilters = `# Written by ikelab.
 `
 
 // readme is for a person who finds the folder.
-const readme = `Keys and settings that let Wireshark and tshark 4.0 or later show this run's packets decrypted.
+const readme = `Keys and settings that let Wireshark and tshark (made for version 4.0) show this run's packets decrypted.
 
 Without installing anything:
 

@@ -71,12 +71,11 @@ func (p picture) layout() *layout {
 		l.shapes[w.network].neighbours = append(l.shapes[w.network].neighbours, node)
 	}
 
-	parts := l.parts()
-	top := marginPx + headPx
-	for _, part := range parts {
-		top = l.placePart(p, part, top)
+	bottom := marginPx + headPx
+	for _, part := range l.parts() {
+		bottom = l.placePart(p, part, bottom+boxGapPx)
 	}
-	l.height = top + marginPx
+	l.height = bottom + marginPx
 	return l
 }
 
@@ -130,7 +129,7 @@ func (l *layout) walk(start int) []int {
 	return order
 }
 
-// placePart gives the shapes of a part their places below top and answers where the next part may begin.
+// placePart gives the shapes of a part their places below top and answers where it ends.
 func (l *layout) placePart(p picture, part []int, top int) int {
 	var columns [][]int
 	for _, i := range part {
@@ -176,7 +175,7 @@ func (l *layout) placePart(p picture, part []int, top int) int {
 		s.y, s.top, s.bottom = s.y+shift, s.top+shift, s.bottom+shift
 	}
 	l.across(columns)
-	return l.extent(lowest)[1] + 2*boxGapPx
+	return l.extent(lowest)[1]
 }
 
 // settle orders a column by where its neighbours are and places it so, without overlaps.

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,6 +125,28 @@ func TestLadderKeepsItsWidth(t *testing.T) {
 				t.Errorf("at width %d a line has %d columns: %q", o.width(), got, line)
 			}
 		}
+	}
+}
+
+// TestManyInstancesOfAnExpectation: those that passed share a line, those that failed are shown up to the cut.
+func TestManyInstancesOfAnExpectation(t *testing.T) {
+	r := new(sim.Result)
+	for i := range 200 {
+		r.Expectations = append(r.Expectations, sim.ExpectationResult{Name: fmt.Sprintf("up [%d]", i), Mode: "end", Pass: i < 150, File: "lab.hcl", Line: 3, Why: "down"})
+	}
+	r.Expectations = append(r.Expectations, sim.ExpectationResult{Name: "single", Pass: true})
+	var b strings.Builder
+	expectations(&b, r, Options{RowsMax: 2})
+	want := `  pass  up [0] … [149]
+  FAIL  up [150]  lab.hcl:3
+        down
+  FAIL  up [151]  lab.hcl:3
+        down
+  pass  single
+  … and 48 others that failed; --out DIR keeps them
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("expectations (-want +got):\n%s", diff)
 	}
 }
 

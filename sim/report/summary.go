@@ -181,7 +181,7 @@ func state(c *sim.ConnectionResult, o Options) string {
 		parts = append(parts, count(c.Retransmissions, "retransmission", "retransmissions"))
 	}
 	if c.NAT {
-		parts = append(parts, "behind NAT")
+		parts = append(parts, "NAT detected")
 	}
 	if c.Encap {
 		parts = append(parts, "ESP in UDP")
@@ -260,35 +260,73 @@ func gap(f sim.FlowResult) string {
 	return span(f.LongestGap)
 }
 
-// expectations writes each expectation with its verdict; one that failed says why and prints its operands.
+// expectations writes each expectation with its verdict; one that failed says why and prints its operands. Many
+// instances of one that passed share a line.
 func expectations(b *strings.Builder, r *sim.Result, o Options) {
 	if len(r.Expectations) == 0 {
 		b.WriteString("  none: the lab has no expect block\n")
 		return
 	}
-	for _, e := range r.Expectations {
-		fmt.Fprintf(b, "  %s  %s", o.verdict(e.Pass, false), e.Name)
-		if !e.Pass {
-			fmt.Fprintf(b, "  %s", o.paint(faintStyle, fmt.Sprintf("%s:%d", e.File, e.Line)))
-			if e.Mode != "end" {
-				fmt.Fprintf(b, "  at %s", instant(e.At))
-			}
-		}
-		b.WriteByte('\n')
+	failed, hidden := 0, uint64(0)
+	for i := 0; i < len(r.Expectations); {
+		e := &r.Expectations[i]
 		if e.Pass {
+			n := alike(r.Expectations[i:])
+			name := e.Name
+			if n > collapseAbove {
+				name = fmt.Sprintf("%s … %s", e.Name, strings.TrimPrefix(r.Expectations[i+n-1].Name, instanceOf(e.Name)))
+			} else {
+				n = 1
+			}
+			fmt.Fprintf(b, "  %s  %s\n", o.verdict(true, false), name)
+			i += n
 			continue
 		}
-		why(b, e.Why, o)
-		columns := 0
-		for _, op := range e.Operands {
-			if op.Text != op.Value {
-				columns = max(columns, lipgloss.Width(op.Text))
-			}
+		if failed++; o.RowsMax > 0 && failed > o.RowsMax {
+			hidden++
+		} else {
+			failedExpectation(b, e, o)
 		}
-		for _, op := range e.Operands {
-			if op.Text != op.Value { // a literal says nothing twice
-				fmt.Fprintf(b, "        %s = %s\n", pad(op.Text, columns), op.Value)
-			}
+		i++
+	}
+	if hidden > 0 {
+		fmt.Fprintf(b, "  … and %s%s\n", count(hidden, "other that failed", "others that failed"), o.elsewhere("result.json"))
+	}
+}
+
+// alike counts the expectations at the head of a list that passed and are instances of one block.
+func alike(list []sim.ExpectationResult) int {
+	base, n := instanceOf(list[0].Name), 1
+	for base != "" && n < len(list) && list[n].Pass && instanceOf(list[n].Name) == base {
+		n++
+	}
+	return n
+}
+
+// instanceOf is an instance's name up to its index or key in brackets, empty for what is no instance.
+func instanceOf(name string) string {
+	if i := strings.LastIndexByte(name, '['); i > 0 && strings.HasSuffix(name, "]") {
+		return name[:i]
+	}
+	return ""
+}
+
+func failedExpectation(b *strings.Builder, e *sim.ExpectationResult, o Options) {
+	fmt.Fprintf(b, "  %s  %s  %s", o.verdict(false, false), e.Name, o.paint(faintStyle, fmt.Sprintf("%s:%d", e.File, e.Line)))
+	if e.Mode != topology.ModeEnd {
+		fmt.Fprintf(b, "  at %s", instant(e.At))
+	}
+	b.WriteByte('\n')
+	why(b, e.Why, o)
+	columns := 0
+	for _, op := range e.Operands {
+		if op.Text != op.Value {
+			columns = max(columns, lipgloss.Width(op.Text))
+		}
+	}
+	for _, op := range e.Operands {
+		if op.Text != op.Value { // a literal says nothing twice
+			fmt.Fprintf(b, "        %s = %s\n", pad(op.Text, columns), op.Value)
 		}
 	}
 }

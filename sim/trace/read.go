@@ -51,6 +51,9 @@ func Read(in io.Reader, use func(Record) error) error {
 	lines := newScanner(in)
 	for n := 1; lines.Scan(); n++ {
 		r, err := parseLine(lines.Bytes())
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("ends within the record")
+		}
 		if err != nil {
 			return fmt.Errorf("trace: line %d: %w", n, err)
 		}
@@ -70,7 +73,19 @@ func Read(in io.Reader, use func(Record) error) error {
 func newScanner(in io.Reader) *bufio.Scanner {
 	s := bufio.NewScanner(in)
 	s.Buffer(make([]byte, 0, 4096), lineBytesMax)
+	s.Split(splitLines)
 	return s
+}
+
+// splitLines is bufio.ScanLines without its leniency towards carriage returns, which a digest would not share.
+func splitLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
 }
 
 // parseLine reads one line. It goes token by token, because a map would lose the order of the fields.

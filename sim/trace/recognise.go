@@ -45,7 +45,7 @@ func (c *Classifier) recognise(d datagram) trait {
 			return c.udp(d, header.UDP(d.payload))
 		}
 	case protocolTCP:
-		if len(d.payload) >= header.TCPMinimumSize {
+		if len(d.payload) >= header.TCPMinimumSize || d.quoted && len(d.payload) >= 8 {
 			return c.tcp(d, header.TCP(d.payload))
 		}
 	case protocolICMP:
@@ -62,11 +62,15 @@ func (c *Classifier) recognise(d datagram) trait {
 
 // other is a datagram without ports, known by its content.
 func (c *Classifier) other(d datagram, head, content []byte) trait {
+	if d.quoted {
+		content = nil // how much is quoted is the quoter's choice
+	}
 	conv, way := c.conversation(conversationKey{
 		protocol: d.protocol,
+		ports:    portsNone,
 		a:        netip.AddrPortFrom(d.src, 0),
 		b:        netip.AddrPortFrom(d.dst, 0),
-	}, portsNone)
+	})
 	return trait{flow: conv.flow[way], content: c.hash(head, content)}
 }
 
@@ -96,36 +100,36 @@ func (c *Classifier) udp(d datagram, h header.UDP) trait {
 	}
 	conv, way := c.conversation(conversationKey{
 		protocol: protocolUDP,
+		ports:    portsEphemeral,
 		a:        netip.AddrPortFrom(d.src, h.SourcePort()),
 		b:        netip.AddrPortFrom(d.dst, h.DestinationPort()),
-	}, portsEphemeral)
+	})
 	if d.quoted {
-		content = nil // how much is quoted is the quoter's choice
+		content = nil
 	}
 	return trait{flow: conv.flow[way], content: c.hash(nil, content)}
 }
 
-// tcp is known by flags, data and the sequence numbers' distance from the first ones seen.
+// tcp is known by flags, data and the sequence numbers' distance from the first ones seen. Of a quotation only
+// the first eight bytes are sure to be there, ports and sequence number.
 func (c *Classifier) tcp(d datagram, h header.TCP) trait {
 	conv, way := c.conversation(conversationKey{
 		protocol: protocolTCP,
+		ports:    portsEphemeral,
 		a:        netip.AddrPortFrom(d.src, h.SourcePort()),
 		b:        netip.AddrPortFrom(d.dst, h.DestinationPort()),
-	}, portsEphemeral)
-	if !d.quoted {
-		conv.begin(way, h.SequenceNumber())
-	}
+	})
 	var head [9]byte
-	binary.BigEndian.PutUint32(head[0:], h.SequenceNumber()-conv.first[way])
+	binary.BigEndian.PutUint32(head[0:], conv.since(way, h.SequenceNumber()))
+	if d.quoted {
+		return trait{flow: conv.flow[way], content: c.hash(head[:4], nil)}
+	}
 	if h.Flags().Contains(header.TCPFlagAck) {
-		if !d.quoted {
-			conv.begin(1-way, h.AckNumber()) // where the other side's numbers were never seen
-		}
-		binary.BigEndian.PutUint32(head[4:], h.AckNumber()-conv.first[1-way])
+		binary.BigEndian.PutUint32(head[4:], conv.since(1-way, h.AckNumber()))
 	}
 	head[8] = byte(h.Flags())
 	var content []byte
-	if at := int(h.DataOffset()); !d.quoted && at >= header.TCPMinimumSize && at <= len(d.payload) {
+	if at := int(h.DataOffset()); at >= header.TCPMinimumSize && at <= len(d.payload) {
 		content = d.payload[at:]
 	}
 	return trait{flow: conv.flow[way], content: c.hash(head[:], content)}
@@ -159,9 +163,10 @@ func (c *Classifier) icmpv6(d datagram, h header.ICMPv6) trait {
 func (c *Classifier) echo(d datagram, ident uint16, head, content []byte) trait {
 	conv, way := c.conversation(conversationKey{
 		protocol: d.protocol,
+		ports:    portsIdentifier,
 		a:        netip.AddrPortFrom(d.src, ident),
 		b:        netip.AddrPortFrom(d.dst, ident),
-	}, portsIdentifier)
+	})
 	if d.quoted {
 		content = content[:min(2, len(content))] // the sequence number
 	}
@@ -192,6 +197,7 @@ const (
 // conversationKey is a conversation as the packets show it. Its two ends are in order.
 type conversationKey struct {
 	protocol uint8
+	ports    ports
 	a, b     netip.AddrPort
 }
 
@@ -202,15 +208,18 @@ type conversation struct {
 	begun [2]bool
 }
 
-func (conv *conversation) begin(way int, sequence uint32) {
+// since returns a TCP sequence number's distance from the first one of its direction, be it seen there or
+// acknowledged by the other side.
+func (conv *conversation) since(way int, sequence uint32) uint32 {
 	if !conv.begun[way] {
 		conv.begun[way], conv.first[way] = true, sequence
 	}
+	return sequence - conv.first[way]
 }
 
 // conversation finds the conversation that a packet belongs to and tells its direction: 0 if it goes from the
 // lesser end to the greater.
-func (c *Classifier) conversation(key conversationKey, kind ports) (conv *conversation, way int) {
+func (c *Classifier) conversation(key conversationKey) (conv *conversation, way int) {
 	if key.b.Compare(key.a) < 0 {
 		key.a, key.b = key.b, key.a
 		way = 1
@@ -221,12 +230,12 @@ func (c *Classifier) conversation(key conversationKey, kind ports) (conv *conver
 	end := func(p netip.AddrPort) (text string, random bool) {
 		text = p.Addr().String()
 		switch {
-		case kind == portsEphemeral && p.Port() >= portEphemeralMin:
+		case key.ports == portsEphemeral && p.Port() >= portEphemeralMin:
 			return text + " port *", true
-		case kind == portsEphemeral:
+		case key.ports == portsEphemeral:
 			return text + " port " + strconv.Itoa(int(p.Port())), false
 		}
-		return text, kind == portsIdentifier
+		return text, key.ports == portsIdentifier
 	}
 	a, randomA := end(key.a)
 	b, randomB := end(key.b)

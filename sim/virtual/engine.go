@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,48 +14,73 @@ import (
 	"github.com/ikelab/ikelab/sim/trace"
 )
 
+// Bounds of a run where Engine does not say.
 const (
-	// EventsMax is how many events a run may have where Engine does not say.
+	// EventsMax is how many events a run may have.
 	EventsMax = 1_000_000_000
+	// PendingMax is how many events may wait at a time: packets on links, mostly,
+	// of up to 64 KiB each.
+	PendingMax = 2_000_000
+	// InstantEventsMax is how many events may fall on one instant.
+	InstantEventsMax = 10_000_000
+)
+
+const (
 	// contextEvents is how often, in events, the context is asked.
 	contextEvents = 256
 	// progressEvents is how often, in events, progress is reported.
 	progressEvents = 4096
-	// instantEventsMax is how many events may fall on one instant. Nodes and
-	// links cannot make more: a packet dies after its 255th hop, and a node's
-	// deadline moves on when it is served.
-	instantEventsMax = 10_000_000
 )
 
-// ErrEventBudget says that a run had more events than its engine allows, as a
-// lab far too large has.
-var ErrEventBudget = errors.New("event budget exhausted")
-
-// ErrTimeStands says that virtual time did not go on for instantEventsMax
-// events, which is a defect of a node or a link.
-var ErrTimeStands = errors.New("virtual time stands still")
+// Why an engine gives a run up.
+var (
+	// ErrEventBudget: the run had more events than EventsMax, as a lab far too
+	// large or too long has.
+	ErrEventBudget = errors.New("event budget exhausted")
+	// ErrPending: more events waited than PendingMax, as when links duplicate
+	// what routers send in circles.
+	ErrPending = errors.New("too many events are pending")
+	// ErrTimeStands: one instant had more events than InstantEventsMax, as when
+	// packets go in circles over links without delay.
+	ErrTimeStands = errors.New("virtual time stands still")
+)
 
 // Engine runs labs in virtual time. The zero value is ready, and may run several
 // labs at a time.
 type Engine struct {
-	// EventsMax bounds the events of a run, 0 for the constant EventsMax.
-	EventsMax uint64
+	// EventsMax, PendingMax and InstantEventsMax bound a run, 0 for the constants
+	// of these names.
+	EventsMax, PendingMax, InstantEventsMax uint64
 }
 
 var _ sim.Engine = Engine{}
 
 // Run implements sim.Engine. Besides the errors of building the nodes it answers
-// ErrEventBudget and ErrTimeStands, with a result all the same.
+// ErrEventBudget, ErrPending and ErrTimeStands, with a result all the same.
 func (e Engine) Run(ctx context.Context, r *sim.Run, opt sim.EngineOptions) (*sim.Result, error) {
 	w, err := newWorld(r, opt)
 	if err != nil {
 		return nil, err
 	}
-	budget := e.EventsMax
-	if budget == 0 {
-		budget = EventsMax
+	bounds := Engine{
+		EventsMax:        cmp.Or(e.EventsMax, EventsMax),
+		PendingMax:       cmp.Or(e.PendingMax, PendingMax),
+		InstantEventsMax: cmp.Or(e.InstantEventsMax, InstantEventsMax),
 	}
-	return w.run(ctx, budget)
+	return w.run(ctx, bounds)
+}
+
+// exceeded says which bound the run has reached; at is when the next event is.
+func (e Engine) exceeded(w *world, at time.Duration) error {
+	switch {
+	case w.events >= e.EventsMax:
+		return fmt.Errorf("%w: %d events until %v of %v", ErrEventBudget, w.events, w.now, w.r.Until())
+	case uint64(w.heap.len()) > e.PendingMax:
+		return fmt.Errorf("%w: %d of them at %v", ErrPending, w.heap.len(), w.now)
+	case at == w.now && w.instantEvents >= e.InstantEventsMax:
+		return fmt.Errorf("%w: %d events at %v", ErrTimeStands, w.instantEvents, w.now)
+	}
+	return nil
 }
 
 // arrivalKind says where a travelling packet arrives.
@@ -181,7 +207,7 @@ func newWorld(r *sim.Run, opt sim.EngineOptions) (*world, error) {
 }
 
 // run is the engine: it takes the next event until the run ends.
-func (w *world) run(ctx context.Context, budget uint64) (*sim.Result, error) {
+func (w *world) run(ctx context.Context, bounds Engine) (*sim.Result, error) {
 	until := w.r.Until()
 	for n := range w.hosts {
 		w.rearm(n)
@@ -195,12 +221,7 @@ func (w *world) run(ctx context.Context, budget uint64) (*sim.Result, error) {
 		if w.events%contextEvents == 0 && ctx.Err() != nil {
 			return w.finish(w.now, true, ""), nil
 		}
-		if w.events == budget {
-			err := fmt.Errorf("%w: %d events until %v of %v", ErrEventBudget, w.events, w.now, until)
-			return w.finish(w.now, false, err.Error()), err
-		}
-		if w.instantEvents == instantEventsMax && k.at == w.now {
-			err := fmt.Errorf("%w at %v: %d events", ErrTimeStands, w.now, w.instantEvents)
+		if err := bounds.exceeded(w, k.at); err != nil {
 			return w.finish(w.now, false, err.Error()), err
 		}
 		if w.events%progressEvents == 0 {

@@ -1,0 +1,1 @@
+network "lan" {} # want: Missing block lab # want: Network "lan" is not used # want: Missing prefix

@@ -1,0 +1,3 @@
+lab "syntax" {
+  duration = # want: Invalid expression
+}
