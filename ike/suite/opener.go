@@ -226,11 +226,11 @@ func (o *Opener) withCipher(c OpenerConfig) error {
 		if split < 0 || c.Encr.KeyBits != 0 && int(c.Encr.KeyBits) != split*8 {
 			return keyLengthError(c)
 		}
-		if block, err = aes.NewCipher(key[:split]); err != nil {
+		crypter, err := newCTR(key, truncatedMAC{})
+		if err != nil {
 			return keyLengthError(c)
 		}
-		stream := &ctr{block: block}
-		copy(stream.nonce[:], key[split:])
+		stream := crypter.(*ctr) // its integrity is the Opener's matter
 		o.ivBytes, o.alignBytes, o.decrypt = ctrIVBytes, 1, stream.xor
 		return nil
 	case EncrAESCBC:
