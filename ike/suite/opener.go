@@ -64,10 +64,14 @@ type Opener struct {
 	ccm        *ccm
 	mac        *truncatedMAC // nil where nothing can be checked
 	decrypt    func(iv, text []byte)
+	encr       Transform
 	ivBytes    int
 	icvBytes   int
 	alignBytes int
 }
+
+// Encr is the encryption, with the key length where the algorithm has some.
+func (o *Opener) Encr() Transform { return o.encr }
 
 // AEAD reports whether encryption and integrity are one algorithm, so that a
 // 64-bit sequence number belongs into the associated data (RFC 4106 §5).
@@ -136,7 +140,7 @@ func (o *Opener) Sum(parts ...[]byte) []byte {
 // NewOpener makes an Opener. It fails for an algorithm that decoding does not
 // know and for a key whose length the algorithm does not have.
 func NewOpener(c OpenerConfig) (*Opener, error) {
-	o := &Opener{}
+	o := &Opener{encr: c.Encr}
 	if c.Encr.Type != TransformENCR {
 		return nil, fmt.Errorf("suite: %v is not an encryption algorithm", c.Encr)
 	}
@@ -188,6 +192,7 @@ func (o *Opener) withAEAD(c OpenerConfig) error {
 			return keyLengthError(c)
 		}
 		t.KeyBits = uint16(split * 8)
+		o.encr = t
 		if salt == ccmSaltBytes {
 			o.ccm = newCCM(block, nonce, ccmICVBytes(t.ID))
 			o.ivBytes, o.icvBytes, o.alignBytes = ccmIVBytes, o.ccm.icvBytes, 1
@@ -231,10 +236,12 @@ func (o *Opener) withCipher(c OpenerConfig) error {
 			return keyLengthError(c)
 		}
 		stream := crypter.(*ctr) // its integrity is the Opener's matter
+		o.encr.KeyBits = uint16(split * 8)
 		o.ivBytes, o.alignBytes, o.decrypt = ctrIVBytes, 1, stream.xor
 		return nil
 	case EncrAESCBC:
 		block, err = aes.NewCipher(key)
+		o.encr.KeyBits = uint16(len(key) * 8)
 	case EncrDES:
 		block, err = des.NewCipher(key)
 	case Encr3DES:
@@ -246,6 +253,7 @@ func (o *Opener) withCipher(c OpenerConfig) error {
 		block, err = cast5.NewCipher(key)
 	case EncrBlowfish:
 		block, err = blowfish.NewCipher(key)
+		o.encr.KeyBits = uint16(len(key) * 8)
 	default:
 		return fmt.Errorf("suite: decoding does not know the encryption algorithm %v", c.Encr)
 	}

@@ -124,7 +124,7 @@ func parseESPKeys(fields []field) (*espKeys, error) {
 	}); err != nil {
 		return nil, err
 	}
-	out.algorithms = algorithms(e, i, uncheckedBytes)
+	out.algorithms = algorithms(out.opener.Encr(), i, uncheckedBytes)
 	return out, nil
 }
 

@@ -28,7 +28,7 @@ func (t *Text) Append(b []byte, r *Record) []byte {
 		t.start, t.started = r.Time, true
 	}
 	b = right(b, frameColumns, func(b []byte) []byte { return strconv.AppendUint(b, r.Frame, 10) })
-	b = right(b, timeColumns+1, func(b []byte) []byte { return appendSeconds(b, r.Time.Sub(t.start)) })
+	b = right(append(b, ' '), timeColumns, func(b []byte) []byte { return appendSeconds(b, r.Time.Sub(t.start)) })
 	b = append(b, ' ', ' ')
 	for range r.Layer {
 		b = append(b, "└ "...)
