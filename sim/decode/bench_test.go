@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
-
 	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/sim/capture"
@@ -22,27 +19,6 @@ import (
 
 // benchPackets is the size of the generated capture.
 const benchPackets = 200_000
-
-// ipv4 puts an IPv4 header in front of a payload.
-func ipv4(src, dst string, protocol uint8, payload []byte) []byte {
-	b := make([]byte, header.IPv4MinimumSize+len(payload))
-	header.IPv4(b).Encode(&header.IPv4Fields{
-		TotalLength: uint16(len(b)), TTL: 64, Protocol: protocol,
-		SrcAddr: tcpip.AddrFrom4(netip.MustParseAddr(src).As4()), DstAddr: tcpip.AddrFrom4(netip.MustParseAddr(dst).As4()),
-	})
-	h := header.IPv4(b)
-	h.SetChecksum(^h.CalculateChecksum())
-	copy(b[header.IPv4MinimumSize:], payload)
-	return b
-}
-
-// udp puts a UDP header without a checksum in front of a payload.
-func udp(src, dst uint16, payload []byte) []byte {
-	b := make([]byte, header.UDPMinimumSize+len(payload))
-	header.UDP(b).Encode(&header.UDPFields{SrcPort: src, DstPort: dst, Length: uint16(len(b))})
-	copy(b[header.UDPMinimumSize:], payload)
-	return b
-}
 
 // generate writes a capture of ESP packets of a tunnel, 64 to 1400 octets inside,
 // with the tables that open it, and returns its folder.
