@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -398,15 +397,4 @@ func protocolName(p uint8) string {
 		return "no next header"
 	}
 	return "IP protocol " + strconv.Itoa(int(p))
-}
-
-// endpoint is an address with its port, where there is one.
-func endpoint(a netip.Addr, port uint16) string {
-	switch {
-	case !a.IsValid():
-		return "-"
-	case port == 0:
-		return a.String()
-	}
-	return netip.AddrPortFrom(a, port).String()
 }

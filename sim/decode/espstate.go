@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"math/bits"
 	"net/netip"
 
 	"github.com/ikelab/ikelab/ike/suite"
@@ -92,14 +91,6 @@ func (p *espPoint) see(seq uint64, size int) bool {
 
 func (p *espPoint) mark(seq uint64) {
 	p.window[seq%replayWindowPackets/64] |= 1 << (seq % 64)
-}
-
-// seen is for tests: how many numbers of the window are marked.
-func (p *espPoint) seen() (n int) {
-	for _, w := range p.window {
-		n += bits.OnesCount64(w)
-	}
-	return n
 }
 
 // espState is what a Decoder remembers of ESP and AH.

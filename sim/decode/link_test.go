@@ -121,7 +121,9 @@ func TestOtherLinks(t *testing.T) {
 func TestExtensionHeaders(t *testing.T) {
 	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
 	message := udp(500, 500, p.message(wire.ExchangeIKESAInit, 0, false, &wire.Nonce{Data: p.ni}))
-	option := func(next uint8, units int) []byte { return append([]byte{next, byte(units)}, make([]byte, 6+8*units)...) }
+	option := func(next uint8, units int) []byte {
+		return append([]byte{next, byte(units)}, make([]byte, 6+8*units)...)
+	}
 	for _, c := range []struct {
 		name  string
 		first uint8
