@@ -7,9 +7,8 @@ import (
 )
 
 const (
-	ccmSaltBytes   = 3 // RFC 4309 §7.1, RFC 5282 §4
-	ccmIVBytes     = 8
-	ccmLengthBytes = 4 // L of RFC 3610: what is left of a block by flags and nonce
+	ccmSaltBytes = 3 // RFC 4309 §7.1, RFC 5282 §4
+	ccmIVBytes   = 8
 	// ccmAADBytesMax is what the two-octet encoding of RFC 3610 §2.2 can say; an
 	// IKE header with the payloads before SK stays far below.
 	ccmAADBytesMax = 0xff00 - 1
@@ -43,52 +42,62 @@ func newCCM(block cipher.Block, salt []byte, icvBytes int) *ccm {
 
 // open decrypts text in place and reports whether icv fits.
 func (c *ccm) open(iv, text, icv, aad []byte) bool {
+	copy(c.nonce[ccmSaltBytes:], iv)
+	return ccmOpen(c.block, c.nonce[:], text, icv, aad)
+}
+
+// ccmOpen is CCM with a nonce of 7 to 13 octets (RFC 3610, NIST SP 800-38C). It
+// decrypts text in place and reports whether icv fits.
+func ccmOpen(block cipher.Block, nonce, text, icv, aad []byte) bool {
 	if len(aad) > ccmAADBytesMax {
 		return false
 	}
-	copy(c.nonce[ccmSaltBytes:], iv)
+	// L of RFC 3610: the octets of a block that flags and nonce leave to a number.
+	lengthBytes := aesBlockBytes - 1 - len(nonce)
 
 	// RFC 3610 §2.3: block 0 of the key stream masks the check value, the text
 	// begins at block 1.
 	var counter, mask [aesBlockBytes]byte
-	counter[0] = ccmLengthBytes - 1
-	copy(counter[1:], c.nonce[:])
-	c.block.Encrypt(mask[:], counter[:])
+	counter[0] = byte(lengthBytes - 1)
+	copy(counter[1:], nonce)
+	block.Encrypt(mask[:], counter[:])
 	counter[aesBlockBytes-1] = 1
-	cipher.NewCTR(c.block, counter[:]).XORKeyStream(text, text)
+	cipher.NewCTR(block, counter[:]).XORKeyStream(text, text)
 
 	// RFC 3610 §2.2: a CBC-MAC over flags, nonce, length, aad and the plaintext.
 	var sum [aesBlockBytes]byte
-	sum[0] = byte((c.icvBytes-2)/2)<<3 | ccmLengthBytes - 1
+	sum[0] = byte((len(icv)-2)/2)<<3 | byte(lengthBytes-1)
 	if len(aad) > 0 {
 		sum[0] |= 1 << 6
 	}
-	copy(sum[1:], c.nonce[:])
-	binary.BigEndian.PutUint32(sum[aesBlockBytes-ccmLengthBytes:], uint32(len(text)))
-	c.block.Encrypt(sum[:], sum[:])
+	// A nonce of more than 11 octets leaves less than 32 bits to the length, and
+	// stands in front of it.
+	binary.BigEndian.PutUint32(sum[aesBlockBytes-4:], uint32(len(text)))
+	copy(sum[1:], nonce)
+	block.Encrypt(sum[:], sum[:])
 	if len(aad) > 0 {
-		c.absorb(&sum, binary.BigEndian.AppendUint16(nil, uint16(len(aad))), aad)
+		absorb(block, &sum, binary.BigEndian.AppendUint16(nil, uint16(len(aad))), aad)
 	}
-	c.absorb(&sum, text)
+	absorb(block, &sum, text)
 
 	subtle.XORBytes(sum[:], sum[:], mask[:])
-	return subtle.ConstantTimeCompare(sum[:c.icvBytes], icv) == 1
+	return subtle.ConstantTimeCompare(sum[:len(icv)], icv) == 1
 }
 
 // absorb runs the parts, one after the other and padded with zeros to a whole
 // number of blocks, through the CBC-MAC.
-func (c *ccm) absorb(sum *[aesBlockBytes]byte, parts ...[]byte) {
+func absorb(block cipher.Block, sum *[aesBlockBytes]byte, parts ...[]byte) {
 	at := 0
 	for _, p := range parts {
 		for _, b := range p {
 			sum[at] ^= b
 			if at++; at == aesBlockBytes {
-				c.block.Encrypt(sum[:], sum[:])
+				block.Encrypt(sum[:], sum[:])
 				at = 0
 			}
 		}
 	}
 	if at > 0 {
-		c.block.Encrypt(sum[:], sum[:])
+		block.Encrypt(sum[:], sum[:])
 	}
 }
