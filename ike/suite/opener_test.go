@@ -57,6 +57,21 @@ func TestCCM(t *testing.T) {
 	}
 }
 
+// TestCCMWycheproof opens what Project Wycheproof says is valid, and nothing else.
+func TestCCMWycheproof(t *testing.T) {
+	for _, v := range vectors[aeadVector](t, "wycheproof_aes_ccm.json") {
+		block, err := aes.NewCipher(v.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := bytes.Clone(v.Cipher)
+		ok := ccmOpen(block, v.Nonce, text, v.Tag, v.AAD)
+		if ok != (v.Result == "valid") || ok && !bytes.Equal(text, v.Plain) {
+			t.Errorf("%s, %s: opened %t as %x, want %x", v.Case, v.Result, ok, text, v.Plain)
+		}
+	}
+}
+
 // TestLegacyMACs computes the HMACs of RFC 2202 test cases 1 to 3, truncated, and
 // whole for the 160- and 128-bit variants that RFC 4595 names.
 func TestLegacyMACs(t *testing.T) {
