@@ -45,12 +45,20 @@ func (m *Machine) reserveChild(sa *ikeSA) (*childSA, bool) {
 	r := m.stream(sa, fmt.Sprintf("child/%d", c.ordinal), "spi")
 	for range spiDrawsMax {
 		c.spiIn = binary.BigEndian.Uint32(readFull(r, 4))
-		if _, taken := m.inboundSPIs[c.spiIn]; !taken && c.spiIn > highestSPIReserved {
+		if _, taken := m.inboundSPIs[c.spiIn]; !taken && c.spiIn > reservedSPIMax {
 			m.inboundSPIs[c.spiIn] = c
 			return c, true
 		}
 	}
 	return nil, false
+}
+
+// reservedSPI says what is wrong with the peer's SPI, "" for nothing.
+func reservedSPI(spi uint32) string {
+	if spi <= reservedSPIMax {
+		return fmt.Sprintf("the peer's SPI %s is reserved (RFC 4303 §2.1)", espSPI(spi))
+	}
+	return ""
 }
 
 // freeSPI gives an inbound SPI back.
@@ -72,9 +80,6 @@ func (m *Machine) dropPending(sa *ikeSA) {
 // the responder's selectors of the exchange that made it.
 func (m *Machine) install(sa *ikeSA, c *childSA, cfg Child, chosen suite.Proposal, spiOut uint32, tsi, tsr []wire.Selector) bool {
 	in, out, err := m.deriveChild(sa, chosen, c.ordinal)
-	if err == nil && spiOut <= highestSPIReserved {
-		err = fmt.Errorf("the peer's SPI %s is reserved (RFC 4303 §2.1)", espSPI(spiOut))
-	}
 	if err != nil {
 		m.freeSPI(c)
 		m.childFailed(sa, cfg.Name, err.Error())

@@ -53,7 +53,8 @@ type Lifetime struct {
 	Hard bool
 }
 
-// AddressChange gives the node's present addresses, in the node's order.
+// AddressChange gives the node's present addresses, in the node's order. IKE SAs
+// on an address that is gone stay until they time out; MOBIKE is a later issue.
 type AddressChange struct{ Local []netip.Addr }
 
 // Command is an operator's order. A Child that is empty means the connection's

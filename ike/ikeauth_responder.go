@@ -103,6 +103,10 @@ func (m *Machine) answerChild(sa *ikeSA, ps []wire.Payload) []wire.Payload {
 		m.childFailed(sa, cfg.Name, wire.NoProposalChosen.String(), bothProposals(own, peer)...)
 		return []wire.Payload{&wire.Notify{Kind: wire.NoProposalChosen}}
 	}
+	if why := reservedSPI(espSPIValue(offer.Proposals[i].SPI)); why != "" {
+		m.childFailed(sa, cfg.Name, why)
+		return []wire.Payload{&wire.Notify{Kind: wire.NoProposalChosen}}
+	}
 	child, ok := m.reserveChild(sa)
 	if !ok {
 		m.childFailed(sa, cfg.Name, "no free ESP SPI")

@@ -36,7 +36,9 @@ func (m *refModel) follow(node *testnode, seen int, name func(id uint64) string,
 			}
 			delete(m.up[node.name], name(r.IKE))
 		case RecordIKEFailed:
-			delete(m.up[node.name], name(r.IKE))
+			if m.up[node.name][name(r.IKE)] {
+				t.Fatalf("%s fails %s, which it had established", node.name, name(r.IKE))
+			}
 		}
 	}
 	return len(node.records)

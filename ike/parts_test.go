@@ -178,7 +178,7 @@ func TestLabelsNeverRepeat(t *testing.T) {
 	var p peerSPIs
 	seen := map[string]bool{}
 	again := wire.SPI{0xff}
-	for i := range 3*initSPIGenerationMax + 7 {
+	for i := range 2*peerSPIsMax + 7 {
 		spi := wire.SPI{1, byte(i >> 16), byte(i >> 8), byte(i)}
 		for _, s := range []wire.SPI{spi, again} {
 			if s == again && i%1000 != 0 {
@@ -190,8 +190,8 @@ func TestLabelsNeverRepeat(t *testing.T) {
 			}
 			seen[label] = true
 		}
-		if n := len(p.current) + len(p.previous); n > 2*initSPIGenerationMax {
-			t.Fatalf("%d SPIs are kept, at most %d may be", n, 2*initSPIGenerationMax)
+		if n := len(p.current) + len(p.previous); n > 2*peerSPIsMax {
+			t.Fatalf("%d SPIs are kept, at most %d may be", n, 2*peerSPIsMax)
 		}
 	}
 }
@@ -210,7 +210,8 @@ func TestNewRefuses(t *testing.T) {
 		{"a wait beyond an hour", "retransmit_timeout 2h", "at most 1h"},
 		{"a negative limit", "retransmit_limit -1s", "above 0"},
 		{"too many keyingtries", "keyingtries 1001", "must be 1 to 1000"},
-		{"a negative dpd_delay", "dpd_delay -1s", "must not be negative"},
+		{"a negative dpd_delay", "dpd_delay -1s", "must be at least 100ms"},
+		{"a keepalive that floods", "keep_alive 1ms", "must be at least 100ms"},
 		{"an empty key", "empty-secret", "the key is empty"},
 		{"no randomness", "no-random", "Config.Random is nil"},
 	} {
