@@ -49,6 +49,8 @@ func TestImportsGoDownOnly(t *testing.T) { report(t, Floors(repository(t))) }
 
 func TestTheCoreHasNoIONoClockNoChance(t *testing.T) { report(t, Bans(repository(t))) }
 
+func TestExceptionsAreNeeded(t *testing.T) { report(t, StaleExceptions(repository(t))) }
+
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) { report(t, Docs(repository(t))) }
 
 func TestFilesAreOneThing(t *testing.T) {
