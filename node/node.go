@@ -22,9 +22,8 @@ type Node struct {
 	icmpErrors   tokenBucket
 	reassemblies []*reassembly
 
-	// machine is nil for a plain host; ikePorts are then empty.
-	machine  *ike.Machine
-	ikePorts map[uint16]struct{}
+	// machine is nil for a plain host.
+	machine *ike.Machine
 	// ikeEvents wait for the end of what is being handled: the machine is not
 	// entered again while its actions are carried out.
 	ikeEvents []ike.Event
@@ -63,7 +62,6 @@ func New(cfg Config) (*Node, error) {
 		ports:        make(map[uint16]struct{}),
 		ids:          make(map[netip.Addr]uint32),
 		icmpErrors:   tokenBucket{tokens: icmpErrorBurstMax},
-		ikePorts:     make(map[uint16]struct{}),
 		associations: newAssociations(),
 		decisions:    make(map[decisionKey]*esp.Policy),
 	}

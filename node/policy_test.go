@@ -230,6 +230,7 @@ func TestClearOutIsSeen(t *testing.T) {
 func TestDynamicSelectors(t *testing.T) {
 	n := newNode(t, Config{
 		Name:       "roadwarrior",
+		Forward:    true,
 		Interfaces: []Interface{{Name: "wan", Up: true, Addresses: []netip.Prefix{prefix("198.51.100.1/24")}}},
 		Routes:     []Route{{Prefix: prefix("0.0.0.0/0"), Via: addr("198.51.100.2")}},
 		IKE: &ike.Config{Random: labelled("x"), Connections: []ike.Connection{{
@@ -243,7 +244,16 @@ func TestDynamicSelectors(t *testing.T) {
 	if diff := cmp.Diff([]DropReason{DropNoAssociation}, send()); diff != "" {
 		t.Errorf("from the first address (-want +got):\n%s", diff)
 	}
+	arrive := func() []DropReason {
+		return reasons(n.Handle(0, PacketIn{Interface: 0, Bytes: echo(t, "10.2.0.9", "198.51.100.7", 1, 1, nil)}))
+	}
+	if got := arrive(); len(got) != 0 {
+		t.Errorf("for another host: %v", got)
+	}
 	n.Handle(0, AddressChange{Interface: 0, Addresses: []netip.Prefix{prefix("198.51.100.7/24")}})
+	if diff := cmp.Diff([]DropReason{DropClearInbound}, arrive()); diff != "" {
+		t.Errorf("for the second address (-want +got):\n%s", diff)
+	}
 	if diff := cmp.Diff([]DropReason{DropNoAssociation}, send()); diff != "" {
 		t.Errorf("from the second address (-want +got):\n%s", diff)
 	}
