@@ -140,11 +140,12 @@ func failures(b *strings.Builder, r *sim.Result, o Options) {
 		}
 		fmt.Fprintf(b, "%s  %s%s  %s\n", padLeft(instant(f.At), sentColumns), who, peer, o.paint(badStyle, f.Reason))
 		indent := strings.Repeat(" ", sentColumns+2)
-		labelled(b, indent+"its own proposals     ", f.LocalProposals, o)
-		labelled(b, indent+"the peer's proposals  ", f.RemoteProposals, o)
-		var facts []string
+		facts := []fact{
+			{"its own proposals", strings.Join(f.LocalProposals, ", ")},
+			{"the peer's proposals", strings.Join(f.RemoteProposals, ", ")},
+		}
 		for _, field := range f.Fields {
-			facts = append(facts, field.Key+" "+field.Value)
+			facts = append(facts, fact{strings.ReplaceAll(field.Key, "-", " "), field.Value})
 		}
 		labelled(b, indent, facts, o)
 	}
@@ -153,11 +154,23 @@ func failures(b *strings.Builder, r *sim.Result, o Options) {
 	}
 }
 
-// labelled writes a list behind a label, its further lines below its first.
-func labelled(b *strings.Builder, label string, list []string, o Options) {
-	for _, line := range wrap(strings.Join(list, ", "), o.width()-lipgloss.Width(label)) {
-		b.WriteString(label + line + "\n")
-		label = strings.Repeat(" ", lipgloss.Width(label))
+// fact is a value with its name.
+type fact struct{ name, value string }
+
+// labelled writes facts below each other, those without a value left out.
+func labelled(b *strings.Builder, indent string, facts []fact, o Options) {
+	columns := 0
+	for _, f := range facts {
+		if f.value != "" {
+			columns = max(columns, lipgloss.Width(f.name))
+		}
+	}
+	for _, f := range facts {
+		label := indent + pad(f.name, columns) + "  "
+		for _, line := range wrap(f.value, o.width()-lipgloss.Width(label)) {
+			b.WriteString(label + line + "\n")
+			label = strings.Repeat(" ", lipgloss.Width(label))
+		}
 	}
 }
 
