@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
 )
 
@@ -233,7 +234,9 @@ func TestTrapFails(t *testing.T) {
 		{"other networks", func(c *Config) { c.IKE.Connections[0].Children[0].LocalTS = ts("10.77.0.0/24") }, "child-failed"},
 		// Anyone can forge NO_PROPOSAL_CHOSEN, so the machine goes on asking
 		// for a while (RFC 7296 §2.21.1).
-		{"another proposal", func(c *Config) { c.IKE.Connections[0].Proposals = proposal(t, 1, "aes128-sha1-modp2048") }, "ike-failed"},
+		{"another proposal", func(c *Config) {
+			c.IKE.Connections[0].Proposals = proposal(t, suite.ProtocolIKE, "aes128-sha1-modp2048")
+		}, "ike-failed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := site(t, [2]*Node{gateway(t, 0, startAction(ike.StartTrap)), gateway(t, 1, c.change)})

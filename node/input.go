@@ -33,8 +33,11 @@ func (n *Node) receive(in PacketIn) {
 func (n *Node) martian(p *packet) bool {
 	src, dst := p.key.Src, p.key.Dst
 	return src.IsUnspecified() || src.IsLoopback() || src.IsMulticast() || src.Is4In6() || n.routes.isBroadcast(src) || n.routes.isLocal(src) ||
-		dst.IsUnspecified() || dst.IsLoopback() || dst.Is4In6()
+		notADestination(dst)
 }
+
+// notADestination is true for addresses to which no link carries packets.
+func notADestination(a netip.Addr) bool { return a.IsUnspecified() || a.IsLoopback() || a.Is4In6() }
 
 // dispatch takes a packet, from a link or out of a tunnel, up into this host or
 // on its way.
@@ -123,6 +126,10 @@ func (n *Node) fromInside(b []byte) {
 	var p packet
 	if reason := parse(b, &p); reason != "" {
 		n.drop(&p, reason)
+		return
+	}
+	if notADestination(p.key.Dst) {
+		n.drop(&p, DropMartian)
 		return
 	}
 	if p.key.Src.IsUnspecified() {

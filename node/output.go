@@ -25,9 +25,7 @@ func (n *Node) outputBytes(b []byte, mayFragment bool) {
 func (n *Node) output(p *packet) {
 	if n.routes.isLocal(p.key.Dst) {
 		// A packet to oneself meets no network and no policy.
-		if p.origin != OriginForwarded && p.key.Src.IsValid() {
-			n.inputLocal(p)
-		}
+		n.inputLocal(p)
 		return
 	}
 	if p.origin == OriginLocal && (p.key.Dst.IsMulticast() || n.routes.isBroadcast(p.key.Dst)) {
@@ -74,15 +72,10 @@ func (n *Node) transmit(p *packet, iface int, next netip.Addr, mtu int, exchange
 		n.packet(out)
 		return
 	}
-	send := func(b []byte) {
+	n.cut(p, mtu, func(b []byte) {
 		out.Bytes = b
 		n.packet(out)
-	}
-	if p.v6 {
-		fragment6(p, mtu, n.nextID(p.key.Dst), send)
-	} else {
-		fragment4(p, mtu, send)
-	}
+	})
 }
 
 // watchClear reports a packet that leaves in clear although a configured policy

@@ -123,7 +123,7 @@ func (n *Node) sendEcho(in EchoOut) {
 // chooseSource is k's source address if it is the node's own and of the
 // destination's family, or one that fits when k has none.
 func (n *Node) chooseSource(k PacketKey) (netip.Addr, bool) {
-	if !k.Dst.IsValid() || k.Dst.Is4In6() {
+	if !k.Dst.IsValid() || notADestination(k.Dst) {
 		return k.Src, false
 	}
 	if !k.Src.IsValid() || k.Src.IsUnspecified() {

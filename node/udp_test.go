@@ -126,6 +126,8 @@ func TestDatagramOut(t *testing.T) {
 		{Src: port("10.9.9.9:1"), Dst: port("10.1.0.5:50")},
 		{Src: port("[2001:db8:1::1]:1"), Dst: port("10.1.0.5:50")},
 		{Src: port("10.1.0.1:1")},
+		{Dst: port("127.0.0.1:50")},
+		{Dst: port("[::ffff:10.1.0.5]:50")},
 	} {
 		if diff := cmp.Diff([]DropReason{DropNoSource}, reasons(n.Handle(0, in))); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", in, diff)
@@ -165,8 +167,10 @@ func TestFromInsideFillsTheSourceIn(t *testing.T) {
 			t.Errorf("%s: sent %v, want %x", c.name, got, c.want)
 		}
 	}
-	if diff := cmp.Diff([]DropReason{DropMartian}, reasons(n.Handle(0, FromInside{Bytes: udp(t, "10.9.9.9:1", "10.1.0.5:50", nil)}))); diff != "" {
-		t.Errorf("a foreign source (-want +got):\n%s", diff)
+	for _, b := range [][]byte{udp(t, "10.9.9.9:1", "10.1.0.5:50", nil), udp(t, "0.0.0.0:1", "127.0.0.1:50", nil)} {
+		if diff := cmp.Diff([]DropReason{DropMartian}, reasons(n.Handle(0, FromInside{Bytes: b}))); diff != "" {
+			t.Errorf("a foreign source or destination (-want +got):\n%s", diff)
+		}
 	}
 }
 
