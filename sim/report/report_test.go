@@ -191,3 +191,13 @@ func TestSpan(t *testing.T) {
 		}
 	}
 }
+
+func TestProgressLine(t *testing.T) {
+	p := sim.Progress{Now: 1500 * ms, Until: 40 * time.Second, Events: 1000, Established: 1}
+	if got, want := ProgressLine(p, 500*ms), "1.500 s of 40.000 s  1000 events  1 IKE SA  2000/s  3.0× real time"; got != want {
+		t.Errorf("line is %q, want %q", got, want)
+	}
+	if got, want := ProgressLine(sim.Progress{Until: time.Second}, 0), "0.000 s of 1.000 s  0 events"; got != want {
+		t.Errorf("line is %q, want %q", got, want)
+	}
+}

@@ -370,11 +370,15 @@ func why(b *strings.Builder, text string, o Options) {
 	}
 }
 
-// ProgressLine says where a run stands, in one line: virtual time of how much, events, and how fast they go by.
-func ProgressLine(now, until time.Duration, events uint64, wall time.Duration) string {
-	line := fmt.Sprintf("%s of %s  %s", instant(now), instant(until), count(events, "event", "events"))
+// ProgressLine says where a run stands, in one line: virtual time of how much, events, IKE SAs that stand, and how fast
+// it goes; wall is the time that a clock on the wall has measured.
+func ProgressLine(p sim.Progress, wall time.Duration) string {
+	line := fmt.Sprintf("%s of %s  %s", instant(p.Now), instant(p.Until), count(p.Events, "event", "events"))
+	if p.Established > 0 {
+		line += fmt.Sprintf("  %s", count(uint64(p.Established), "IKE SA", "IKE SAs"))
+	}
 	if wall > 0 {
-		line += fmt.Sprintf("  %d/s  %.1f× real time", uint64(float64(events)/wall.Seconds()), now.Seconds()/wall.Seconds())
+		line += fmt.Sprintf("  %d/s  %.1f× real time", uint64(float64(p.Events)/wall.Seconds()), p.Now.Seconds()/wall.Seconds())
 	}
 	return line
 }
