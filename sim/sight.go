@@ -66,7 +66,7 @@ func (s *sight) quote() []byte {
 func (s *sight) look(b []byte) bool {
 	*s = sight{bytes: b}
 	var payload []byte
-	first := true // not a later fragment
+	var first bool // not a later fragment
 	switch header.IPVersion(b) {
 	case header.IPv4Version:
 		h := header.IPv4(b)
