@@ -316,8 +316,7 @@ func (r *Run) Finish(now time.Duration, events uint64, interrupted bool, stopped
 		r.record(e.At, -1, recordExpectation, text("name", e.Name), trace.Bool("pass", e.Pass))
 	}
 	for _, i := range result.Invariants {
-		r.record(now, -1, recordInvariant, text("name", i.Name), trace.Bool("off", i.Off), trace.Bool("pass", i.Pass),
-			trace.Uint("checks", i.Checks))
+		r.record(now, -1, recordInvariant, text("name", i.Name), trace.Bool("off", i.Off), trace.Bool("pass", i.Pass))
 	}
 	r.record(now, -1, recordEnd, trace.Bool("interrupted", interrupted), text("stopped", stopped))
 	digest := r.trace.Digest()

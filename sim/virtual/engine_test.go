@@ -294,3 +294,26 @@ func TestUnreachable(t *testing.T) {
 		}
 	}
 }
+
+// TestFragmentedIKE: over a link too narrow for its messages IKE goes in
+// fragments, and the ladder still has one row per message, of its whole length.
+func TestFragmentedIKE(t *testing.T) {
+	plan := twoGateways(0)
+	plan.Lab.Duration = time.Second
+	for i := range 2 {
+		plan.Nodes[i].Interfaces[0].MTUBytes = 128
+	}
+	o := mustRun(t, plan)
+	for _, f := range failures(o.Result) {
+		t.Error(f)
+	}
+	wide := mustRun(t, twoGateways(0))
+	for i, r := range o.Exchanges {
+		if !r.Arrived || r.Bytes != wide.Exchanges[i].Bytes {
+			t.Errorf("row %+v, want %d bytes", r, wide.Exchanges[i].Bytes)
+		}
+	}
+	if len(o.Exchanges) != 4 || !o.Connections[0].Established {
+		t.Errorf("%d rows, established %v", len(o.Exchanges), o.Connections[0].Established)
+	}
+}
