@@ -86,13 +86,13 @@ func TestAnotherNodeChangesNothing(t *testing.T) {
 	}
 	for _, kind := range []string{"ike-keys", "child-installed", "link-drop", "esp-out", "esp-in", "flow-arrival"} {
 		for _, node := range []string{"gw-a", "gw-b", "alice", "bob"} {
-			want, got := before.records(t, node, kind), after.records(t, node, kind)
+			want, got := before.records(node, kind), after.records(node, kind)
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("%s of %s changed:\n%s", kind, node, d)
 			}
 		}
 	}
-	if len(before.records(t, "gw-a", "ike-keys")) == 0 || len(before.records(t, "gw-b", "link-drop")) == 0 {
+	if len(before.records("gw-a", "ike-keys")) == 0 || len(before.records("gw-b", "link-drop")) == 0 {
 		t.Error("there were no keys or losses to compare")
 	}
 }

@@ -56,7 +56,7 @@ func TestFirstTunnel(t *testing.T) {
 	}
 	// What gw-a sealed, a link dropped, or gw-b opened, or it is on its way.
 	var dropped uint64
-	for _, r := range o.records(t, "", "link-drop") {
+	for _, r := range o.records("", "link-drop") {
 		if field(r, "src") == "198.51.100.1" && field(r, "protocol") == "50" {
 			dropped++
 		}
@@ -116,7 +116,7 @@ func TestLossyHandshake(t *testing.T) {
 			t.Errorf("seed %d: %s", seed, f)
 		}
 		drops := 0
-		for _, r := range o.records(t, "", "link-drop") {
+		for _, r := range o.records("", "link-drop") {
 			if field(r, "protocol") == "17" && strings.HasPrefix(field(r, "src"), "198.51.100.") {
 				drops++
 			}
@@ -234,7 +234,7 @@ func TestLinkDown(t *testing.T) {
 	if call.Lost != 150 || call.LongestGap != 3*time.Second+20*ms {
 		t.Errorf("lost %d, longest gap %v, want 150 and 3.02 s", call.Lost, call.LongestGap)
 	}
-	if len(o.records(t, "gw-a", "interface-down")) != 1 || len(o.records(t, "gw-a", "interface-up")) != 1 {
+	if len(o.records("gw-a", "interface-down")) != 1 || len(o.records("gw-a", "interface-up")) != 1 {
 		t.Error("the node did not notice")
 	}
 }
@@ -259,7 +259,7 @@ func TestStepOnEvent(t *testing.T) {
 		at   time.Duration
 	}
 	var got []done
-	for _, r := range o.records(t, "", "step") {
+	for _, r := range o.records("", "step") {
 		got = append(got, done{field(r, "step"), r.At})
 	}
 	// Established at 80 ms; the delete arrives 20 ms after it was sent.
@@ -285,7 +285,7 @@ func TestUnreachable(t *testing.T) {
 	if o.Unreachable == 0 || o.Flows[1].Received != 0 {
 		t.Errorf("%d packets unreachable, %d received", o.Unreachable, o.Flows[1].Received)
 	}
-	if len(o.records(t, "alice", "next-hop-unreachable")) == 0 {
+	if len(o.records("alice", "next-hop-unreachable")) == 0 {
 		t.Error("there is no record of it")
 	}
 	for _, n := range o.Nodes {
