@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ikelab/ikelab/ike/suite"
+	"github.com/ikelab/ikelab/ike/wire"
 )
 
 func (l *loader) planConnection(it *item) Connection {
@@ -341,7 +342,14 @@ func (l *loader) identitiesOf(id Identity, addresses []netip.Addr) []Identity {
 	return out
 }
 
-func idKey(id Identity) string { return string(rune(id.Type)) + string(bytes.ToLower(id.Data)) }
+// idKey is equal for equal identities; names are compared without regard to case.
+func idKey(id Identity) string {
+	data := id.Data
+	if id.Type == wire.IDTypeFQDN || id.Type == wire.IDTypeRFC822Addr {
+		data = bytes.ToLower(data)
+	}
+	return string(rune(id.Type)) + string(data)
+}
 
 // secretKey reads a key in swanctl's notation: text, 0x and hexadecimal digits, or 0s
 // and Base64.

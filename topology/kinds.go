@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 
 	"github.com/ikelab/ikelab/impair"
 )
@@ -541,12 +540,4 @@ func (k timestamp) decode(s source, v cty.Value) (any, bool) {
 		return nil, s.bad("%q is not a time; write it as RFC 3339 does, e.g. %q.", v.AsString(), epochDefault)
 	}
 	return t.UTC(), true
-}
-
-// toNumber converts a string of digits that a template made into a number.
-func toNumber(v cty.Value) cty.Value {
-	if n, err := convert.Convert(v, cty.Number); err == nil {
-		return n
-	}
-	return v
 }

@@ -75,11 +75,7 @@ func takesText(k kind) string {
 	case object:
 		return "object, see " + k.schema.name
 	case target:
-		var of []string
-		for _, name := range k.of {
-			of = append(of, name)
-		}
-		return "reference to " + strings.Join(of, " or ")
+		return "reference to " + strings.Join(k.of, " or ")
 	case linkTarget:
 		return "reference to link, or object like link"
 	case prefix:

@@ -299,8 +299,8 @@ func (l *loader) resolveInstances(u use, d *decl, steps []step, s scope, t *tree
 		// The index is a variable of a loop: it may be any of them.
 		return l.resolveInstances(u, d, append([]step{{all: true, rng: u.rng}}, steps[1:]...), s, t, measured)
 	}
-	i := slices.Index(d.keys, key)
-	if i < 0 {
+	i, exists := d.byKey[key]
+	if !exists {
 		if d.forEach {
 			l.errorf(u.rng, d.path()+" has no instance "+strconv.Quote(key), "%s", didYouMean(key, d.keys))
 		} else {
