@@ -49,7 +49,6 @@ const (
 	flowSourcePortFirst    = 49_152 // RFC 6335 §6, dynamic ports
 	flowDestinationPort    = 9      // discard (RFC 863)
 	epochDefault           = "2026-01-01T00:00:00Z"
-	freeAddressAttemptsMax = 1 << 20
 	retransmitBaseMin      = 1.0
 	retransmitBaseMax      = 10.0
 	retransmitTimeoutMin   = time.Millisecond
