@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -315,5 +316,97 @@ func TestFragmentedIKE(t *testing.T) {
 	}
 	if len(o.Exchanges) != 4 || !o.Connections[0].Established {
 		t.Errorf("%d rows, established %v", len(o.Exchanges), o.Connections[0].Established)
+	}
+}
+
+// TestInvalidKE: an initiator that guessed the wrong group tries again with the
+// right one. Its second request has the first one's message ID and other octets,
+// which is no retransmission.
+func TestInvalidKE(t *testing.T) {
+	plan := twoGateways(0)
+	plan.Lab.Duration = time.Second
+	plan.Nodes[0].Connections[0].Proposals = []suite.Proposal{proposal(suite.ProtocolIKE, "aes256gcm16-prfsha256-x25519-ecp256")}
+	plan.Nodes[1].Connections[0].Proposals = []suite.Proposal{proposal(suite.ProtocolIKE, "aes256gcm16-prfsha256-ecp256")}
+	o := mustRun(t, plan)
+	for _, f := range failures(o.Result) {
+		t.Error(f)
+	}
+	if !o.Connections[0].Established || o.Connections[0].Failed != "" {
+		t.Errorf("gw-a's connection: %+v", o.Connections[0])
+	}
+	var rows []string
+	for _, r := range o.Exchanges {
+		rows = append(rows, fmt.Sprintf("%s %s %v", r.From, r.Exchange, r.Arrived))
+	}
+	want := []string{
+		"gw-a IKE_SA_INIT true", "gw-b IKE_SA_INIT true", "gw-a IKE_SA_INIT true", "gw-b IKE_SA_INIT true",
+		"gw-a IKE_AUTH true", "gw-b IKE_AUTH true",
+	}
+	if d := cmp.Diff(want, rows); d != "" {
+		t.Errorf("ladder (-want +got):\n%s", d)
+	}
+	if got := strings.Join(o.Exchanges[1].Payloads, " "); !strings.Contains(got, "INVALID_KE_PAYLOAD") {
+		t.Errorf("the first answer holds %s", got)
+	}
+}
+
+// TestEncap: with encap at one end both send ESP in UDP by port 4500, and find
+// that no NAT is there.
+func TestEncap(t *testing.T) {
+	plan := twoGateways(0)
+	plan.Nodes[0].Connections[0].Encap = true
+	wire := &recordingTap{node: 1, iface: 0}
+	o, err := runLab(t, plan, sim.Options{}, Engine{}, sim.EngineOptions{Tap: wire}, context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range failures(o.Result) {
+		t.Error(f)
+	}
+	for _, c := range o.Connections {
+		if !c.Encap || !c.Established {
+			t.Errorf("%s: %+v", c.Node, c)
+		}
+	}
+	if o.Connections[0].NAT {
+		t.Error("gw-a takes its own pretence for a NAT")
+	}
+	for _, p := range slices.Concat(wire.up, wire.down) {
+		if p[9] != 17 {
+			t.Fatalf("a packet of protocol %d is on the wire", p[9])
+		}
+	}
+}
+
+// TestLiveness: with dpd_delay a node asks its silent peer, in time, and gives
+// the peer up when the line is cut.
+func TestLiveness(t *testing.T) {
+	plan := twoGateways(0)
+	plan.Flows = nil
+	plan.Lab.InvariantsOff = []string{sim.InvariantNoOrphanSA} // gw-b has no dpd_delay and never finds out
+	plan.Nodes[0].Connections[0].DPDDelay = 2 * time.Second
+	plan.Nodes[0].Connections[0].Retransmit = topology.Retransmit{Timeout: time.Second, BaseMilli: 1000, Tries: 2}
+	plan.Steps = []topology.Step{step("cut", 5*time.Second, topology.Action{Kind: topology.ActionLinkDown, Node: "gw-b", Interface: "wan"})}
+	o := mustRun(t, plan)
+	for _, f := range failures(o.Result) {
+		t.Error(f)
+	}
+	deleted := o.records("gw-a", "ike-deleted")
+	// Established at 80 ms, asked at 2.08 s and answered at 2.12 s, at 4.12 s and
+	// 4.16 s; asked at 6.16 s in vain, three times, a second each.
+	if want := 9160 * ms; len(deleted) != 1 || deleted[0].At != want {
+		t.Errorf("gw-a gave gw-b up in %v, want once at %v", deleted, want)
+	}
+	if a, b := o.Connections[0], o.Connections[1]; a.Established || !b.Established {
+		t.Errorf("established is %v at gw-a and %v at gw-b, want false and true", a.Established, b.Established)
+	}
+	lost := 0
+	for _, r := range o.Exchanges {
+		if r.Lost && r.Reason == impair.DropLinkDown {
+			lost++
+		}
+	}
+	if lost != 3 {
+		t.Errorf("%d messages were lost to the cut line, want 3", lost)
 	}
 }
