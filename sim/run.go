@@ -302,11 +302,12 @@ func (r *Run) Finish(now time.Duration, events uint64, interrupted bool, stopped
 	}
 	r.finished = true
 	result := &Result{
-		Lab: r.plan.Lab.Name, Seed: r.seed, Until: r.until, Ended: now,
+		Flows: []FlowResult{},
+		Lab:   r.plan.Lab.Name, Seed: r.seed, Until: r.until, Ended: now,
 		Interrupted: interrupted, Stopped: stopped, Events: events,
 		Connections: r.connectionResults(), Nodes: r.nodeResults(), EventCounts: r.counts.sorted(),
 		Failures: r.finishFailures(), Expectations: r.finishJudging(now), Invariants: r.finishInvariants(now),
-		Exchanges: r.ladder.finish(now), ExchangesOmitted: r.ladder.omitted,
+		Exchanges: append([]ExchangeRow{}, r.ladder.finish(now)...), ExchangesOmitted: r.ladder.omitted,
 		Unreachable: r.unreachable, IKEKeys: r.ikeKeys, ESPKeys: r.espKeys,
 	}
 	for _, f := range r.flows {
