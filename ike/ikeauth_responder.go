@@ -168,9 +168,11 @@ func (m *Machine) initialContact(sa *ikeSA) {
 // resolveRedundant ends one of two IKE SAs that both ends initiated at the same
 // time. As RFC 7296 §2.8.1 has it for rekeying, the one with the lowest of the four
 // nonces goes, deleted by the end that created it; both ends come to one conclusion.
+// Only what both know may count: whether one of them has lost its CHILD_SA is known
+// at one end first. Where this end is deleting one of the two anyway, the other stays.
 func (m *Machine) resolveRedundant(sa *ikeSA) {
 	for _, other := range slices.Clone(m.byPeer[sa.peerKey()]) {
-		if other == sa || other.conn != sa.conn || other.initiator == sa.initiator || !other.up() || !sa.up() {
+		if other == sa || other.conn != sa.conn || other.initiator == sa.initiator || !other.up() || !sa.up() || other.ending() || sa.ending() {
 			continue
 		}
 		loser := sa

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ikelab/ikelab/ike/suite"
@@ -119,6 +120,11 @@ type task struct {
 
 // up reports whether both ends are authenticated and neither has begun to delete.
 func (sa *ikeSA) up() bool { return sa.state == stateEstablished }
+
+// ending reports whether this end's Delete for the IKE SA is out or waits.
+func (sa *ikeSA) ending() bool {
+	return sa.state == stateDeleting || slices.ContainsFunc(sa.tasks, func(t task) bool { return t.kind == taskDeleteIKE })
+}
 
 // negotiating reports whether an initiator is on its way to establish.
 func (sa *ikeSA) negotiating() bool { return sa.state == stateInitSent || sa.state == stateAuthSent }
