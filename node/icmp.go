@@ -214,6 +214,9 @@ func sumICMP6(h header.ICMPv6, src, dst netip.Addr) {
 
 // deliverOwnError tells the inside that its packet p could not be sent.
 func (n *Node) deliverOwnError(p *packet, kind errorKind, mtu int) {
+	if kind == errorTooBig {
+		n.learnPathMTU(p.key.Dst, mtu)
+	}
 	d := n.deliver(DeliverICMPError, p)
 	d.Src, d.Dst = netip.AddrPortFrom(p.key.Src, 0), netip.AddrPortFrom(p.key.Src, 0)
 	d.Payload = p.bytes
@@ -319,6 +322,9 @@ func (n *Node) inputError(p *packet, kind, code uint8, mtu int, quote []byte) {
 	if p.via == nil && n.isOuter(quoted) {
 		n.inputOuterError(quoted, transport, mtu)
 		return
+	}
+	if mtu > 0 {
+		n.learnPathMTU(quoted.Dst, mtu)
 	}
 	d := n.deliver(DeliverICMPError, p)
 	d.Type, d.Code, d.MTU = kind, code, uint32(mtu)

@@ -18,7 +18,9 @@ type Node struct {
 	// ports are the open UDP ports.
 	ports map[uint16]struct{}
 	// ids count the packets per destination that may be fragmented.
-	ids          map[netip.Addr]uint32
+	ids map[netip.Addr]uint32
+	// pathMTUs are what other nodes reported about the ways from here.
+	pathMTUs     map[netip.Addr]pathMTU
 	icmpErrors   tokenBucket
 	reassemblies []*reassembly
 
@@ -61,6 +63,7 @@ func New(cfg Config) (*Node, error) {
 		routes:       table,
 		ports:        make(map[uint16]struct{}),
 		ids:          make(map[netip.Addr]uint32),
+		pathMTUs:     make(map[netip.Addr]pathMTU),
 		icmpErrors:   tokenBucket{tokens: icmpErrorBurstMax},
 		associations: newAssociations(),
 		decisions:    make(map[decisionKey]*esp.Policy),

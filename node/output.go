@@ -55,12 +55,16 @@ func (n *Node) route(p *packet) {
 		n.sendError(p, errorNetUnreachable, 0)
 		return
 	}
-	if mtu := n.interfaces[iface].mtu; len(p.bytes) > mtu && p.dontFragment {
+	mtu := n.interfaces[iface].mtu
+	if len(p.bytes) > mtu && p.dontFragment {
 		n.drop(p, DropTooBig)
 		n.sendError(p, errorTooBig, mtu)
 		return
 	}
-	n.transmit(p, iface, next, n.interfaces[iface].mtu, nil)
+	if p.origin == OriginLocal && !p.dontFragment {
+		mtu = n.knownPathMTU(p.key.Dst, mtu) // no router cuts IPv6, and none needs to cut what is cut here
+	}
+	n.transmit(p, iface, next, mtu, nil)
 }
 
 // transmit puts a packet on a link, in pieces of at most mtu bytes when it is

@@ -76,6 +76,7 @@ func (n *Node) sendDatagram(in DatagramOut) {
 		return
 	}
 	n.ports[in.Src.Port()] = struct{}{}
+	in.MayFragment = in.MayFragment || in.Discover && key.Bytes > n.pathMTUTo(key.Dst)
 	b := make([]byte, key.Bytes)
 	copy(b[ip+header.UDPMinimumSize:], in.Payload)
 	n.writeLocalIP(b, src, in.Dst.Addr(), protocolUDP, in.HopLimit, in.MayFragment)
@@ -101,6 +102,7 @@ func (n *Node) sendEcho(in EchoOut) {
 		n.dropKey(key, DropTooBig, fromInside)
 		return
 	}
+	in.MayFragment = in.MayFragment || in.Discover && key.Bytes > n.pathMTUTo(key.Dst)
 	b := make([]byte, key.Bytes)
 	copy(b[ip+header.ICMPv4MinimumSize:], in.Payload)
 	n.writeLocalIP(b, src, in.Dst, protocol, in.HopLimit, in.MayFragment)
