@@ -124,7 +124,7 @@ type Limits struct {
 	// HalfOpenTimeout is how long a responder waits for IKE_AUTH (30 s).
 	HalfOpenTimeout time.Duration
 	// ClosedLinger is how long a deleted IKE SA goes on repeating its last response
-	// to a peer that did not get it (30 s).
+	// to a peer that did not get it (30 s); negative for not at all.
 	ClosedLinger time.Duration
 	// UnprotectedRepliesPerSecondMax bounds answers outside any IKE SA (16).
 	UnprotectedRepliesPerSecondMax int
