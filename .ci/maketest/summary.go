@@ -179,7 +179,7 @@ func (s *summary) verdict() error {
 		}
 	}
 	if n > 0 {
-		return fmt.Errorf("%d tests were skipped for a missing capability, and CI=true makes that a failure", n)
+		return fmt.Errorf("CI=true makes a skip for a missing capability a failure: %d skipped", n)
 	}
 	return nil
 }
