@@ -79,6 +79,11 @@ func tunnel() *sim.Result {
 				DelayMin: 40200 * time.Microsecond, DelayMean: 41 * ms, DelayP50: 40900 * time.Microsecond, DelayP99: 44100 * time.Microsecond, DelayMax: 45 * ms},
 			{Name: "silent", Protocol: "udp", From: "host-a", To: "host-b", Sent: 100, Lost: 100, LongestGap: 10 * time.Second},
 		},
+		Nodes: []sim.NodeResult{
+			{Name: "host-a"},
+			{Name: "gw-a", PacketsDropped: 114, Drops: []sim.DropCount{{Reason: "esp-replay", Count: 2}, {Reason: "hold-full", Count: 100}, {Reason: "no-route", Count: 12}}},
+			{Name: "gw-b", PacketsDropped: 1, Drops: []sim.DropCount{{Reason: "clear-inbound", Count: 1}}},
+		},
 		Expectations: []sim.ExpectationResult{
 			{Name: "the tunnel comes up", Mode: "end", Pass: true},
 			{Name: "the ping is answered", File: "lab.hcl", Line: 90, Mode: "within", At: 3 * time.Second, Why: "only 19 of 20 pings were answered, which is less than everybody who reads this long sentence hoped for at the beginning",
