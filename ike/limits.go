@@ -46,6 +46,7 @@ const (
 	peerSPIsMax              = 1 << 16 // initiators' SPIs remembered per generation (streams.go)
 	unprotectedRepliesWindow = time.Second
 	detailBytesMax           = 512
+	saDescriptionBytesMax    = 256 // proposals of one SA payload in Exchange.Payloads
 )
 
 // Sizes and numbers of the protocol.

@@ -178,12 +178,16 @@ func describe(h wire.Header, ps []wire.Payload, protected bool) Exchange {
 		SPIi: h.InitiatorSPI, SPIr: h.ResponderSPI, Protected: protected, Payloads: make([]string, len(ps)),
 	}
 	for i, p := range ps {
-		e.Payloads[i] = wire.Describe(p)
-		if _, nonce := p.(*wire.Nonce); nonce { // only the exchange knows whose it is
+		switch p := p.(type) {
+		case *wire.SA: // package wire does not know the algorithms' names
+			e.Payloads[i] = describeSA(p)
+		case *wire.Nonce: // only the exchange knows whose it is
 			e.Payloads[i] = "Ni"
 			if e.Response {
 				e.Payloads[i] = "Nr"
 			}
+		default:
+			e.Payloads[i] = wire.Describe(p)
 		}
 	}
 	return e
