@@ -173,14 +173,18 @@ func (r *Run) addNodes() error {
 			listen[f.to] = append(listen[f.to], f.DestinationPort)
 		}
 	}
+	var errs []error
 	for i, n := range r.plan.Nodes {
 		c, err := nodeConfig(n, listen[i], r.source.Node(n.Name))
-		if err != nil {
-			return err
+		if err == nil {
+			// A node that cannot be made is a fault of the lab, not of the engine
+			// that would find it later.
+			_, err = node.New(c)
 		}
+		errs = append(errs, err)
 		r.configs = append(r.configs, c)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // addInvariants makes the invariants that the lab does not turn off.

@@ -51,6 +51,9 @@ func takesText(k kind) string {
 		if k.unit != "" {
 			unit = " " + k.unit
 		}
+		if k.orZero {
+			return fmt.Sprintf("0, or %d to %d%s", k.min, k.max, unit)
+		}
 		return fmt.Sprintf("%d to %d%s", k.min, k.max, unit)
 	case decimal:
 		return fmt.Sprintf("%v to %v", k.min, k.max)
@@ -58,6 +61,9 @@ func takesText(k kind) string {
 		limit := k.max
 		if limit == 0 {
 			limit = durationMaxDefault
+		}
+		if k.orZero {
+			return fmt.Sprintf("duration, 0s or %s to %s", shortDuration(k.min), shortDuration(limit))
 		}
 		return fmt.Sprintf("duration, %s to %s", shortDuration(k.min), shortDuration(limit))
 	case bitRate:
