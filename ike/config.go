@@ -91,7 +91,7 @@ type Child struct {
 	ESPProposals []suite.Proposal
 	// StartAction is what the Start event does with the child.
 	StartAction StartAction
-	// ReplayWindowPackets goes into ChildSA unchanged; 0 lets the data plane choose.
+	// ReplayWindowPackets goes into ChildSA unchanged; 0 lets the data plane choose, negative is none.
 	ReplayWindowPackets int
 }
 
