@@ -197,6 +197,33 @@ func TestSpan(t *testing.T) {
 	}
 }
 
+func TestWrap(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want []string
+	}{
+		{"one two three", []string{"one two", "three"}},
+		{"aes256gcm16-prfsha384-x25519", []string{"aes256gcm1", "6-prfsha38", "4-x25519"}},
+		{"aes256-prfsha384-x25519", []string{"aes256-", "prfsha384-", "x25519"}},
+		{"abcdefghijklmno", []string{"abcdefghij", "klmno"}},
+		{"a abcdefghijk", []string{"a", "abcdefghij", "k"}},
+		{"ää ööö üüüüüüüüüüü", []string{"ää ööö", "üüüüüüüüüü", "ü"}},
+		{"", nil},
+	} {
+		if diff := cmp.Diff(tc.want, wrap(tc.text, 10)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tc.text, diff)
+		}
+	}
+}
+
+func TestClip(t *testing.T) {
+	for text, want := range map[string]string{"": "", "exact": "exact", "longer": "long…", "ääääää": "ääää…"} {
+		if got := clip(text, 5); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestProgressLine(t *testing.T) {
 	p := sim.Progress{Now: 1500 * ms, Until: 40 * time.Second, Events: 1000, Established: 1}
 	if got, want := ProgressLine(p, 500*ms), "1.500 s of 40.000 s  1000 events  1 IKE SA  2000/s  3.0× real time"; got != want {
