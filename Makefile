@@ -4,6 +4,8 @@ GO            ?= go
 PKG           ?= ./...
 FUZZTIME      ?= 1m
 BENCHTIME     ?= 1s
+# No package's tests take a tenth of this on an idle machine.
+TIMEOUT       ?= 8m
 GOLANGCI_LINT  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .PHONY: test tools lint golden fuzz bench
@@ -11,7 +13,7 @@ GOLANGCI_LINT  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # All tests. What was skipped is listed by name with what cures it; with CI=true a skip is a failure.
 test: tools
 	$(GO) vet $(PKG) ./.ci/maketest
-	$(GO) run ./.ci/maketest test $(PKG) ./.ci/maketest
+	$(GO) run ./.ci/maketest test -timeout $(TIMEOUT) $(PKG) ./.ci/maketest
 
 # Debian packages that tests call for (tshark; gcc for the race detector), installed when root on Debian.
 tools:

@@ -77,9 +77,10 @@ func (i *Inbound) Highest() uint64 { return i.window.top }
 
 // Open checks and decrypts an ESP packet, from SPI to ICV, in place. inner is a
 // part of packet; a peer that pads for traffic flow confidentiality (RFC 4303
-// §2.7) leaves octets behind the IP packet's own length. seq is the whole sequence number, its upper half inferred with
-// ESN. Errors are *DropError, and packet's content is then unspecified. The order
-// is RFC 4303 §3.4's: replay check, integrity check, window, trailer.
+// §2.7) leaves octets behind the IP packet's own length. seq is the whole
+// sequence number, its upper half inferred with ESN. Errors are *DropError, and
+// packet's content is then unspecified. The order is RFC 4303 §3.4's: replay
+// check, integrity check, window, trailer.
 func (i *Inbound) Open(packet []byte) (inner []byte, nextHeader uint8, seq uint64, err error) {
 	textAt := headerBytes + i.ivBytes
 	textEnd := len(packet) - i.icvBytes

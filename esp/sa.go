@@ -10,7 +10,6 @@ import (
 const (
 	headerBytes      = 8  // SPI and sequence number (RFC 4303 §2)
 	trailerBytes     = 2  // Pad Length and Next Header
-	padBytesMax      = 15 // the most that an alignment of 16 asks for
 	alignBytesMin    = 4  // RFC 4303 §2.4
 	counterIVBytes   = 8  // RFC 4106 §3.1, RFC 7634 §2, RFC 3686 §3.1
 	cbcIVBytes       = 16 // RFC 3602 §3

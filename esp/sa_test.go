@@ -78,6 +78,38 @@ func TestSealWhereTheCallerWants(t *testing.T) {
 	}
 }
 
+// The room that Overhead and Headroom promise is exactly enough: a packet behind
+// other octets stays in the caller's memory and nothing is allocated.
+func TestSealInExactlyTheRoomPromised(t *testing.T) {
+	const outer = "outer header"
+	for _, a := range algorithms() {
+		o, _ := pair(t, a.SAConfig)
+		inner := ascending(7, 61)
+		buf := make([]byte, len(outer), len(outer)+len(inner)+o.Overhead(len(inner)))
+		copy(buf, outer)
+		if allocs := testing.AllocsPerRun(10, func() {
+			seq, err := o.Reserve(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := o.Seal(buf, seq, inner, NextHeaderIPv4)
+			if err != nil || &p[0] != &buf[0] || len(p) != cap(buf) {
+				t.Fatalf("%s: %d octets, %v; want %d in the same place", a.name, len(p), err, cap(buf))
+			}
+		}); allocs != 0 {
+			t.Errorf("%s: %v allocations", a.name, allocs)
+		}
+	}
+}
+
+// SPIs up to 255 are IANA's (RFC 4303 §2.1).
+func TestLowestSPI(t *testing.T) {
+	c := algorithms()[0].SAConfig
+	c.SPI = 256
+	o, i := pair(t, c)
+	checkOpen(t, i, sealNext(t, o, nil), nil)
+}
+
 // One IV must never serve two packets under a key; a CBC IV must not be the
 // sequence number in clear either.
 func TestIVs(t *testing.T) {

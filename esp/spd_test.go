@@ -105,8 +105,13 @@ func TestSPDOrder(t *testing.T) {
 			t.Errorf("%s inserted at %d: %s, want %s", c.name, c.index, got, c.want)
 		}
 	}
-	if !spd.Remove("c") || spd.Remove("c") || names(spd) != "a b d e f" || spd.Len() != 5 {
-		t.Errorf("after the removal of c: %s", names(spd))
+	for _, c := range []struct{ name, want string }{{"c", "a b d e f"}, {"a", "b d e f"}, {"f", "b d e"}} {
+		if !spd.Remove(c.name) || spd.Remove(c.name) || names(spd) != c.want {
+			t.Errorf("after the removal of %s: %s, want %s", c.name, names(spd), c.want)
+		}
+	}
+	if spd.Len() != 3 {
+		t.Errorf("%d policies, want 3", spd.Len())
 	}
 }
 
@@ -134,6 +139,39 @@ func TestSPDRefusals(t *testing.T) {
 				t.Errorf("got %v with %d policies, want an error that says %q", err, spd.Len(), c.want)
 			}
 		})
+	}
+}
+
+// A range that touches one end of the ports is not any port: it needs ports that
+// can be seen (RFC 4301 §4.4.1.1).
+func TestPortRanges(t *testing.T) {
+	for _, c := range []struct {
+		start, end uint16
+		in, out    []uint16
+		noPorts    bool
+	}{
+		{0, 65535, []uint16{0, 80, 65535}, nil, true},
+		{0, 1023, []uint16{0, 1023}, []uint16{1024, 65535}, false},
+		{1024, 65535, []uint16{1024, 65535}, []uint16{0, 1023}, false},
+		{0, 0, []uint16{0}, []uint16{1, 65535}, false},
+		{65535, 65535, []uint16{65535}, []uint16{0, 65534}, false},
+		{65535, 0, nil, []uint16{0, 80, 65535}, true},
+	} {
+		s := ports(AnySelector(), 17, c.start, c.end)
+		a := netip.MustParseAddr("10.0.0.1")
+		for _, port := range c.in {
+			if !s.matches(a, 17, port, false) {
+				t.Errorf("port %d is not in %d to %d", port, c.start, c.end)
+			}
+		}
+		for _, port := range c.out {
+			if s.matches(a, 17, port, false) {
+				t.Errorf("port %d is in %d to %d", port, c.start, c.end)
+			}
+		}
+		if got := s.matches(a, 17, 0, true); got != c.noPorts {
+			t.Errorf("a packet without ports in %d to %d: %t", c.start, c.end, got)
+		}
 	}
 }
 

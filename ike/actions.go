@@ -36,7 +36,8 @@ type Exchange struct {
 	SPIi, SPIr   wire.SPI
 	// Protected says that Payloads came out of (or went into) an SK payload.
 	Protected bool
-	// Payloads as wire.Describe has them, in their order, decrypted.
+	// Payloads as wire.Describe has them, in their order, decrypted; an SA payload
+	// by its proposals, "SA[aes256gcm16-prfsha384-x25519]".
 	Payloads []string
 }
 
@@ -62,7 +63,7 @@ type ChildSA struct {
 	// In are the keys for received packets, Out for sent ones.
 	In, Out           ChildKeys
 	LocalTS, RemoteTS []wire.Selector
-	// ReplayWindowPackets is the child's configuration, 0 unset.
+	// ReplayWindowPackets is the child's configuration, 0 unset, negative for none.
 	ReplayWindowPackets int
 }
 

@@ -16,9 +16,20 @@ type childSA struct {
 	child         string // name of its configuration
 	ordinal       uint64 // within the IKE SA, from 1
 	spiIn, spiOut uint32
-	deleting      bool // this end's Delete is out or waits
+	ending        bool // this end's Delete is out or waits
+	deleting      bool // this end's Delete is out
 	outGone       bool // the peer's Delete crossed ours: only the inbound SA is left
 	failed        bool // never installed here; the peer's half is to be deleted
+}
+
+// hasAny reports whether the IKE SA has a CHILD_SA that is to stay.
+func (sa *ikeSA) hasAny() bool {
+	return slices.ContainsFunc(sa.children, func(c *childSA) bool { return !c.ending && !c.failed })
+}
+
+// has reports whether it has one of a name.
+func (sa *ikeSA) has(child string) bool {
+	return slices.ContainsFunc(sa.children, func(c *childSA) bool { return c.child == child && !c.ending && !c.failed })
 }
 
 // espSPI is an ESP SPI as people write it.
@@ -45,12 +56,20 @@ func (m *Machine) reserveChild(sa *ikeSA) (*childSA, bool) {
 	r := m.stream(sa, fmt.Sprintf("child/%d", c.ordinal), "spi")
 	for range spiDrawsMax {
 		c.spiIn = binary.BigEndian.Uint32(readFull(r, 4))
-		if _, taken := m.inboundSPIs[c.spiIn]; !taken && c.spiIn > highestSPIReserved {
+		if _, taken := m.inboundSPIs[c.spiIn]; !taken && c.spiIn > reservedSPIMax {
 			m.inboundSPIs[c.spiIn] = c
 			return c, true
 		}
 	}
 	return nil, false
+}
+
+// reservedSPI says what is wrong with the peer's SPI, "" for nothing.
+func reservedSPI(spi uint32) string {
+	if spi <= reservedSPIMax {
+		return fmt.Sprintf("the peer's SPI %s is reserved (RFC 4303 §2.1)", espSPI(spi))
+	}
+	return ""
 }
 
 // freeSPI gives an inbound SPI back.
@@ -72,9 +91,6 @@ func (m *Machine) dropPending(sa *ikeSA) {
 // the responder's selectors of the exchange that made it.
 func (m *Machine) install(sa *ikeSA, c *childSA, cfg Child, chosen suite.Proposal, spiOut uint32, tsi, tsr []wire.Selector) bool {
 	in, out, err := m.deriveChild(sa, chosen, c.ordinal)
-	if err == nil && spiOut <= highestSPIReserved {
-		err = fmt.Errorf("the peer's SPI %s is reserved (RFC 4303 §2.1)", espSPI(spiOut))
-	}
 	if err != nil {
 		m.freeSPI(c)
 		m.childFailed(sa, cfg.Name, err.Error())
@@ -165,10 +181,11 @@ func childFields(own, peer []suite.Proposal, localTS, remoteTS, peerLocalTS, pee
 // nothing, and a hard one deletes.
 func (m *Machine) lifetime(ev Lifetime) {
 	c := m.inboundSPIs[ev.SPI]
-	if c == nil || !ev.Hard || c.deleting || !c.ike.up() {
+	if c == nil || !ev.Hard || c.ending || !c.ike.up() {
 		return
 	}
 	m.touch(c.ike)
+	c.ending = true
 	c.ike.queue(task{kind: taskDeleteChild, child: c, spi: c.spiIn, reason: "its lifetime is over"})
 }
 

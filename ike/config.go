@@ -53,10 +53,10 @@ type Connection struct {
 	// cannot match, so that both ends see a NAT.
 	Encap bool
 	// DPDDelay is how long the peer may be silent before it is asked for a sign of
-	// life; 0 never asks.
+	// life, 100 ms or more; 0 never asks.
 	DPDDelay time.Duration
-	// KeepAlive is the time between NAT keepalives (RFC 3948 §2.3), 0 for 20 s,
-	// negative for none.
+	// KeepAlive is the time between NAT keepalives (RFC 3948 §2.3), 100 ms or more,
+	// 0 for 20 s, negative for none.
 	KeepAlive time.Duration
 	// KeyingTries is how often all RemoteAddrs are tried, each with a whole
 	// retransmission schedule, before the connection has failed; 0 for 1.
@@ -91,7 +91,7 @@ type Child struct {
 	ESPProposals []suite.Proposal
 	// StartAction is what the Start event does with the child.
 	StartAction StartAction
-	// ReplayWindowPackets goes into ChildSA unchanged; 0 lets the data plane choose.
+	// ReplayWindowPackets goes into ChildSA unchanged; 0 lets the data plane choose, negative is none.
 	ReplayWindowPackets int
 }
 
@@ -101,8 +101,8 @@ type StartAction uint8
 // Start actions.
 const (
 	StartNone  StartAction = iota // wait for the peer or for a Command
-	StartStart                    // initiate at Start
-	StartTrap                     // initiate when Acquire reports a packet for it
+	StartStart                    // initiate at Start; not again after a failure or a delete
+	StartTrap                     // initiate when Acquire reports a packet for it, every time
 )
 
 // Secret is a pre-shared key and the identities that may use it. Without IDs it is
@@ -124,7 +124,7 @@ type Limits struct {
 	// HalfOpenTimeout is how long a responder waits for IKE_AUTH (30 s).
 	HalfOpenTimeout time.Duration
 	// ClosedLinger is how long a deleted IKE SA goes on repeating its last response
-	// to a peer that did not get it (30 s).
+	// to a peer that did not get it (30 s); negative for not at all.
 	ClosedLinger time.Duration
 	// UnprotectedRepliesPerSecondMax bounds answers outside any IKE SA (16).
 	UnprotectedRepliesPerSecondMax int

@@ -7,8 +7,8 @@ import (
 )
 
 // TestCrossing gives both ends an order at the same instant and tries every order
-// in which the network can deliver what follows, with and without losing some of
-// it. Whatever happens, both ends come to the same end.
+// in which the network can deliver what follows (choicesMax), with and without
+// losing some of it. Whatever happens, both ends come to the same end.
 func TestCrossing(t *testing.T) {
 	initiate := Command{Kind: Initiate, Connection: "ike"}
 	deleteIKE := Command{Kind: Terminate, Connection: "ike"}
@@ -19,7 +19,7 @@ func TestCrossing(t *testing.T) {
 		up        bool // begin with an IKE SA that a initiated
 		a, b      []Command
 		losses    int
-		wantIKE   int // IKE SAs in the end, -1 when it depends on the losses
+		wantIKE   int // IKE SAs in the end
 		wantChild int
 	}{
 		{name: "both delete the IKE SA", up: true, a: []Command{deleteIKE}, b: []Command{deleteIKE}, losses: 2},
@@ -28,7 +28,9 @@ func TestCrossing(t *testing.T) {
 		{name: "one deletes the CHILD_SA, the other the IKE SA", up: true, a: []Command{deleteChild}, b: []Command{deleteIKE}, losses: 2},
 		{name: "one deletes, the other asks for life", up: true, a: []Command{deleteIKE}, b: []Command{liveness}, losses: 2},
 		{name: "both delete the CHILD_SA, then the IKE SA", up: true, a: []Command{deleteChild, deleteIKE}, b: []Command{deleteChild, deleteIKE}, losses: 1},
-		{name: "both delete the CHILD_SA and want it back", up: true, a: []Command{deleteChild}, b: []Command{deleteChild, initiate}, wantIKE: -1, wantChild: -1},
+		{name: "both delete the CHILD_SA and want it back", up: true, a: []Command{deleteChild}, b: []Command{deleteChild, initiate}, wantIKE: 1, wantChild: 1},
+		{name: "both want back what both delete", up: true, a: []Command{deleteChild, initiate}, b: []Command{deleteChild, initiate}, wantIKE: 1, wantChild: 1},
+		{name: "both delete the IKE SA and want it back", up: true, a: []Command{deleteIKE, initiate}, b: []Command{deleteIKE, initiate}, wantIKE: 1, wantChild: 1},
 		{name: "both initiate", a: []Command{initiate}, b: []Command{initiate}, wantIKE: 1, wantChild: 1},
 		{name: "both initiate, one message is lost", a: []Command{initiate}, b: []Command{initiate}, losses: 1, wantIKE: 1, wantChild: 1},
 	} {
@@ -65,10 +67,10 @@ func TestCrossing(t *testing.T) {
 					t.Fatalf("%s: %s", trail, p)
 				}
 				agree(trailed{t, trail}, n, m)
-				if got := len(m.up["a"]); tc.wantIKE >= 0 && got != tc.wantIKE {
+				if got := len(m.up["a"]); got != tc.wantIKE {
 					t.Fatalf("%s: %d IKE SAs are left, want %d", trail, got, tc.wantIKE)
 				}
-				if got := len(n.children) / 2; tc.wantChild >= 0 && got != tc.wantChild {
+				if got := len(n.children) / 2; got != tc.wantChild {
 					t.Fatalf("%s: %d CHILD_SAs are left, want %d", trail, got, tc.wantChild)
 				}
 			})
@@ -121,12 +123,20 @@ func (t trailed) Fatalf(format string, args ...any) {
 	t.t.Fatalf("%s: "+format, append([]any{t.trail}, args...)...)
 }
 
+// choicesMax bounds how many deliveries of one run are chosen; what follows comes in
+// the order sent. Two whole handshakes crossing have millions of orders, and the
+// interesting ones differ early.
+const choicesMax = 5
+
 // explore runs a function with every sequence of choices that it can make.
 func explore(run func(choose func(n int) int)) {
 	var path, widths []int
 	for {
 		depth := 0
 		run(func(n int) int {
+			if depth == choicesMax {
+				return 0
+			}
 			if depth == len(path) {
 				path, widths = append(path, 0), append(widths, n)
 			}

@@ -26,6 +26,22 @@
 // MOBIKE and fragmentation are later issues, and until then half-open SAs are
 // bounded by [Limits] alone.
 //
+// # Decisions where the RFC leaves room
+//
+//   - An error notification in answer to IKE_SA_INIT is not authenticated. It is
+//     believed when the retransmission timer ends without a better answer, so a
+//     forger cannot end an exchange, and a real refusal takes one wait (RFC 7296
+//     §2.21.1). INVALID_KE_PAYLOAD and COOKIE are acted on at once, a bounded number
+//     of times.
+//   - A responder takes the initiator's guess of a group if policy allows it at all,
+//     rather than asking for one that it likes better.
+//   - Two IKE SAs that both ends initiated at the same time are reduced to one by the
+//     rule of RFC 7296 §2.8.1; INITIAL_CONTACT only removes what was established
+//     before the SA that carries it was begun.
+//   - An IKE SA that has lost its CHILD_SA is replaced when the child is wanted again.
+//   - A deleted IKE SA goes on answering for Limits.ClosedLinger, so that the loss of
+//     one response does not cost the peer its whole retransmission schedule.
+//
 // # What must stay true
 //
 //   - The same events in the same order give the same actions, octet for octet.

@@ -35,7 +35,7 @@ type Acquire struct {
 type TrafficKey struct {
 	Source, Destination         netip.Addr
 	Protocol                    uint8
-	SourcePort, DestinationPort uint16 // ICMP: type<<8|code in SourcePort, as RFC 7296 §3.13.1 has it
+	SourcePort, DestinationPort uint16 // of UDP, TCP and SCTP; 0 means any, as for ICMP
 }
 
 // ESPSeen reports that ESP packets of an inbound SA passed their integrity check
@@ -53,7 +53,8 @@ type Lifetime struct {
 	Hard bool
 }
 
-// AddressChange gives the node's present addresses, in the node's order.
+// AddressChange gives the node's present addresses, in the node's order. IKE SAs
+// on an address that is gone stay until they time out; MOBIKE is a later issue.
 type AddressChange struct{ Local []netip.Addr }
 
 // Command is an operator's order. A Child that is empty means the connection's

@@ -100,7 +100,7 @@ func fuzzSeeds() []fuzzSeed {
 		{"auth-flipped", join(up[:9], []byte{fuzzFlip, 2, 1, 200, 1, fuzzCut, 2, 1, 80, fuzzDeliver, 2, 1}), RecordDropped},
 		{"sealed-critical", join(up, []byte{fuzzSealed, 1, 200, 5, 0, 0x80, 0, 5, 1, fuzzDeliver, 4, 0}), RecordDropped},
 		{"sealed-delete-ike", join(up, []byte{fuzzSealed, 1, 42, 8, 0, 0, 0, 8, 1, 0, 0, 0, fuzzDeliver, 4, 0}), RecordIKEDeleted},
-		{"sealed-notify", join(up, []byte{fuzzSealed, 1, 41, 8, 0, 0, 0, 8, 0, 0, 0, 24}), RecordIKEFailed},
+		{"sealed-notify", join(up, []byte{fuzzSealed, 1, 41, 8, 0, 0, 0, 8, 0, 0, 0, 24}), RecordIKEDeleted},
 		{"sealed-broken", join(up, []byte{fuzzSealed, 0, 33, 3, 1, 2, 3}), RecordIKEDeleted},
 		{"delete-crossing", join(up, []byte{fuzzCommand, 0, byte(Terminate), fuzzCommand, 1, byte(Terminate), fuzzDeliver, 5, 0, fuzzDeliver, 4, 1, fuzzDeliver, 6, 0, fuzzDeliver, 7, 1}), RecordIKEDeleted},
 		{"forged-cookie", []byte{fuzzCommand, 0, byte(Initiate), fuzzForgedInit, 0, 16390 - 16384, 2, 1, 2, fuzzDeliver, 1, 1}, RecordIKEInit},

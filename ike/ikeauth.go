@@ -140,6 +140,8 @@ func (m *Machine) authChild(sa *ikeSA, ps []wire.Payload) {
 		why = "the peer chose a proposal that was not offered"
 	case !within(gotI, tsi) || !within(gotR, tsr):
 		why = "the peer answered with traffic selectors outside those proposed"
+	default:
+		why = reservedSPI(espSPIValue(spi))
 	}
 	if why != "" {
 		m.childFailed(sa, cfg.Name, why, childFields(offers, fromWire(answer.Proposals), tsi, tsr, gotI, gotR)...)

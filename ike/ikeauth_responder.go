@@ -103,6 +103,10 @@ func (m *Machine) answerChild(sa *ikeSA, ps []wire.Payload) []wire.Payload {
 		m.childFailed(sa, cfg.Name, wire.NoProposalChosen.String(), bothProposals(own, peer)...)
 		return []wire.Payload{&wire.Notify{Kind: wire.NoProposalChosen}}
 	}
+	if why := reservedSPI(espSPIValue(offer.Proposals[i].SPI)); why != "" {
+		m.childFailed(sa, cfg.Name, why)
+		return []wire.Payload{&wire.Notify{Kind: wire.NoProposalChosen}}
+	}
 	child, ok := m.reserveChild(sa)
 	if !ok {
 		m.childFailed(sa, cfg.Name, "no free ESP SPI")
@@ -164,9 +168,11 @@ func (m *Machine) initialContact(sa *ikeSA) {
 // resolveRedundant ends one of two IKE SAs that both ends initiated at the same
 // time. As RFC 7296 §2.8.1 has it for rekeying, the one with the lowest of the four
 // nonces goes, deleted by the end that created it; both ends come to one conclusion.
+// Only what both know may count: whether one of them has lost its CHILD_SA is known
+// at one end first. Where this end is deleting one of the two anyway, the other stays.
 func (m *Machine) resolveRedundant(sa *ikeSA) {
 	for _, other := range slices.Clone(m.byPeer[sa.peerKey()]) {
-		if other == sa || other.conn != sa.conn || other.initiator == sa.initiator || !other.up() || !sa.up() {
+		if other == sa || other.conn != sa.conn || other.initiator == sa.initiator || !other.up() || !sa.up() || other.ending() || sa.ending() {
 			continue
 		}
 		loser := sa

@@ -170,8 +170,15 @@ func (m *Machine) natDetected(sa *ikeSA) {
 	if !sa.nat.encap() {
 		return
 	}
-	yes := map[bool]string{false: "no", true: "yes"}
 	m.record(sa, Record{Kind: RecordNATDetected, Fields: []Field{
-		{"local", yes[sa.nat.local]}, {"remote", yes[sa.nat.remote]}, {"forced", yes[sa.nat.forced]},
+		{"local", yesNo(sa.nat.local)}, {"remote", yesNo(sa.nat.remote)}, {"forced", yesNo(sa.nat.forced)},
 	}})
+}
+
+// yesNo is a truth as swanctl.conf writes it.
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }

@@ -51,7 +51,7 @@ func (m *Machine) informationalRequest(sa *ikeSA, d Datagram, h wire.Header, ps 
 	afterAuth := !sa.initiator && h.MessageID == authMessageID+1
 	var answer []wire.Payload
 	var gone []uint32
-	end, kind := "", RecordIKEDeleted
+	end := ""
 	for _, p := range ps {
 		switch p := p.(type) {
 		case *wire.Delete:
@@ -66,8 +66,7 @@ func (m *Machine) informationalRequest(sa *ikeSA, d Datagram, h wire.Header, ps 
 			}
 		case *wire.Notify:
 			if fatal(p.Kind) && afterAuth {
-				// The initiator did not accept our IKE_AUTH response (RFC 7296 §2.21.2).
-				end, kind = p.Kind.String(), RecordIKEFailed
+				end = p.Kind.String() // the initiator did not accept our IKE_AUTH response (RFC 7296 §2.21.2)
 			}
 		}
 	}
@@ -78,7 +77,7 @@ func (m *Machine) informationalRequest(sa *ikeSA, d Datagram, h wire.Header, ps 
 		return
 	}
 	if end != "" {
-		m.close(sa, kind, end)
+		m.close(sa, RecordIKEDeleted, end)
 	}
 }
 

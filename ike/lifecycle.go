@@ -104,18 +104,19 @@ func (m *Machine) initiate(c *connection, child int, packet TrafficKey, ordered 
 	name := c.Children[child].Name
 	for _, sa := range m.of(c) {
 		switch {
-		case sa.up() && slices.ContainsFunc(sa.children, func(x *childSA) bool { return x.child == name && !x.deleting && !x.failed }):
+		case !sa.up() || sa.ending():
+		case sa.has(name):
 			if ordered {
 				m.ignore(c.Name, fmt.Sprintf("child %q is installed already", name))
 			}
 			return
-		case sa.up() && len(sa.children) == 0:
+		case sa.hasAny():
+			m.childFailed(sa, name, "NO_ADDITIONAL_SAS", detail(secondChild))
+			return
+		default:
 			// Its CHILD_SA is gone, and only IKE_AUTH can make one: a new IKE SA replaces it.
 			sa.queue(task{kind: taskDeleteIKE, reason: "replaced: it has no CHILD_SA left"})
 			m.touch(sa)
-		case sa.up():
-			m.childFailed(sa, name, "NO_ADDITIONAL_SAS", detail(secondChild))
-			return
 		}
 	}
 	if c.current != nil {
@@ -226,8 +227,9 @@ func (m *Machine) terminate(c *connection, child string) {
 			m.touch(sa)
 		case sa.up():
 			for _, x := range sa.children {
-				if x.child == child && !x.deleting {
+				if x.child == child && !x.ending {
 					found = true
+					x.ending = true
 					sa.queue(task{kind: taskDeleteChild, child: x, spi: x.spiIn, reason: "terminated by command"})
 					m.touch(sa)
 				}

@@ -11,35 +11,50 @@ const (
 	unprotectedRepliesPerSecondMaxDefault = 16
 )
 
-// Bounds that nobody needs to configure.
+// Defaults of Connection and Retransmit, those of charon.
 const (
-	addressesMax                    = 64 // per list of a connection
-	connectionsMax                  = 4096
-	childrenPerConnectionMax        = 256
-	initRestartsMax                 = 8 // INVALID_KE_PAYLOAD and COOKIE answers per attempt
-	cookieBytesMax                  = 64
-	natSourceHashesMax              = 16 // NAT_DETECTION_SOURCE_IP payloads looked at (RFC 7296 §2.23 allows several)
-	pendingTasksMax                 = 16 // own exchanges that wait for the window, per IKE SA
-	childSAsPerIKEMax               = 16
-	spiDrawsMax                     = 64 // attempts at an SPI that is free
-	initSPIGenerationMax            = 4096
-	retransmitTriesMax              = 32
-	retransmitWaitMax               = time.Hour
-	keyingTriesMax                  = 1000
-	selectorsPerPayloadMax          = 255
-	retransmitBaseMilliMin          = 1000
-	retransmitBaseMilliMax          = 10000
-	defaultRetransmitBase           = 1800
-	defaultRetransmitTries          = 5
-	defaultRetransmitTimeout        = 4 * time.Second
-	defaultKeepAlive                = 20 * time.Second
-	identityBytesMax                = 1024
-	nonceBytes                      = 32
-	childIVKeyBytes                 = 32
-	portIKE                         = 500
-	portNATT                        = 4500
-	unprotectedWindow               = time.Second
-	errorReasonBytesMax             = 512
-	highestSPIReserved              = 255 // RFC 4303 §2.1
-	authMessageID            uint32 = 1
+	retransmitTimeoutDefault   = 4 * time.Second
+	retransmitBaseMilliDefault = 1800
+	retransmitTriesDefault     = 5
+	keepAliveDefault           = 20 * time.Second
+)
+
+// Bounds on a configuration.
+const (
+	connectionsMax           = 4096
+	addressesMax             = 64 // per list of a connection
+	childrenPerConnectionMax = 256
+	selectorsPerPayloadMax   = 255 // the field is one octet (RFC 7296 §3.13)
+	proposalsPerPayloadMax   = 128
+	keyingTriesMax           = 1000
+	retransmitTriesMax       = 32
+	retransmitWaitMax        = time.Hour
+	retransmitBaseMilliMin   = 1000
+	retransmitBaseMilliMax   = 10000
+	identityBytesMax         = 1024
+	repeatedMin              = 100 * time.Millisecond // between liveness checks, and between keepalives
+)
+
+// Bounds on what a peer, or whoever pretends to be one, can cause.
+const (
+	initRestartsMax          = 8  // answers to COOKIE and INVALID_KE_PAYLOAD per IKE SA
+	cookieBytesMax           = 64 // RFC 7296 §2.6
+	natSourceHashesMax       = 16 // NAT_DETECTION_SOURCE_IP payloads that are compared; several are allowed (RFC 7296 §2.23)
+	pendingTasksMax          = 16 // own exchanges that wait for the window, per IKE SA
+	childSAsPerIKEMax        = 16
+	spiDrawsMax              = 64      // attempts at an SPI that is free
+	peerSPIsMax              = 1 << 16 // initiators' SPIs remembered per generation (streams.go)
+	unprotectedRepliesWindow = time.Second
+	detailBytesMax           = 512
+	saDescriptionBytesMax    = 256 // proposals of one SA payload in Exchange.Payloads
+)
+
+// Sizes and numbers of the protocol.
+const (
+	nonceBytes             = 32 // RFC 7296 §2.10 has 16 at least and half the PRF's key
+	childIVKeyBytes        = 32
+	portIKE                = 500
+	portNATT               = 4500
+	reservedSPIMax         = 255 // RFC 4303 §2.1
+	authMessageID   uint32 = 1
 )

@@ -27,8 +27,8 @@ func reason(text string) []Field { return []Field{{"reason", text}} }
 
 // detail is the sentence behind a reason.
 func detail(text string) Field {
-	if len(text) > errorReasonBytesMax {
-		text = text[:errorReasonBytesMax]
+	if len(text) > detailBytesMax {
+		text = text[:detailBytesMax]
 	}
 	return Field{"detail", text}
 }
@@ -57,8 +57,8 @@ func (m *Machine) received(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Paylo
 
 // drop records a message that changes nothing. sa and h are nil when unknown.
 func (m *Machine) drop(sa *ikeSA, d Datagram, h *wire.Header, why string) {
-	if len(why) > errorReasonBytesMax {
-		why = why[:errorReasonBytesMax]
+	if len(why) > detailBytesMax {
+		why = why[:detailBytesMax]
 	}
 	r := Record{Kind: RecordDropped, Local: d.Local, Remote: d.Remote, Fields: reason(why)}
 	if h != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,7 +179,7 @@ func TestLabelsNeverRepeat(t *testing.T) {
 	var p peerSPIs
 	seen := map[string]bool{}
 	again := wire.SPI{0xff}
-	for i := range 3*initSPIGenerationMax + 7 {
+	for i := range 2*peerSPIsMax + 7 {
 		spi := wire.SPI{1, byte(i >> 16), byte(i >> 8), byte(i)}
 		for _, s := range []wire.SPI{spi, again} {
 			if s == again && i%1000 != 0 {
@@ -190,8 +191,8 @@ func TestLabelsNeverRepeat(t *testing.T) {
 			}
 			seen[label] = true
 		}
-		if n := len(p.current) + len(p.previous); n > 2*initSPIGenerationMax {
-			t.Fatalf("%d SPIs are kept, at most %d may be", n, 2*initSPIGenerationMax)
+		if n := len(p.current) + len(p.previous); n > 2*peerSPIsMax {
+			t.Fatalf("%d SPIs are kept, at most %d may be", n, 2*peerSPIsMax)
 		}
 	}
 }
@@ -210,7 +211,8 @@ func TestNewRefuses(t *testing.T) {
 		{"a wait beyond an hour", "retransmit_timeout 2h", "at most 1h"},
 		{"a negative limit", "retransmit_limit -1s", "above 0"},
 		{"too many keyingtries", "keyingtries 1001", "must be 1 to 1000"},
-		{"a negative dpd_delay", "dpd_delay -1s", "must not be negative"},
+		{"a negative dpd_delay", "dpd_delay -1s", "must be at least 100ms"},
+		{"a keepalive that floods", "keep_alive 1ms", "must be at least 100ms"},
 		{"an empty key", "empty-secret", "the key is empty"},
 		{"no randomness", "no-random", "Config.Random is nil"},
 	} {
@@ -363,4 +365,48 @@ func allOctets(n *testnet) (out []byte) {
 		out = append(out, f.first...)
 	}
 	return out
+}
+
+// TestDescribeSA: a ladder shows which algorithms are offered and chosen, whatever
+// a peer offers.
+func TestDescribeSA(t *testing.T) {
+	sa := func(ps ...wire.Proposal) *wire.SA { return &wire.SA{Proposals: ps} }
+	own := func(protocol suite.Protocol, texts ...string) (ps []suite.Proposal) {
+		for _, text := range texts {
+			p, err := suite.ParseProposal(protocol, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ps = append(ps, p)
+		}
+		return ps
+	}
+	const long = "aes256gcm16-aes128gcm16-prfsha512-prfsha384-prfsha256-x25519-ecp256-ecp384-ecp521-modp2048" // 88 octets
+	for _, tc := range []struct {
+		name string
+		sa   *wire.SA
+		want string
+	}{
+		{"IKE", toWire(own(suite.ProtocolIKE, "aes256gcm16-prfsha384-x25519"), 1, nil), "SA[aes256gcm16-prfsha384-x25519]"},
+		{"ESP", toWire(own(suite.ProtocolESP, "aes256gcm16-esn"), 1, espSPIBytes(256)), "SA[aes256gcm16-esn]"},
+		{"several", toWire(own(suite.ProtocolIKE, "aes256gcm16-prfsha384-x25519", "aes128-sha256-ecp256"), 1, nil),
+			"SA[aes256gcm16-prfsha384-x25519 / aes128-sha256-prfsha256-ecp256]"},
+		{"without a name", sa(wire.Proposal{Protocol: wire.ProtocolIKE, Transforms: []wire.Transform{
+			{Type: wire.TransformENCR, ID: 3}, {Type: wire.TransformENCR, ID: 12, KeyBits: 64}, {Type: 200, ID: 7},
+			{Type: wire.TransformENCR, ID: 20, KeyBits: 256, Attributes: []wire.Attribute{{Type: 15, Short: true, Value: []byte{0, 1}}}},
+		}}), "SA[ENCR(3)-ENCR(12,64)-transform type 200(7)-aes256gcm16(attribute 15)]"},
+		{"AH", sa(wire.Proposal{Protocol: wire.ProtocolAH, SPI: espSPIBytes(256), Transforms: []wire.Transform{{Type: wire.TransformINTEG, ID: 12}}}),
+			"SA[AH:sha256]"},
+		{"no transforms", sa(wire.Proposal{Protocol: wire.ProtocolIKE}), "SA[]"},
+		{"more than fit", toWire(own(suite.ProtocolIKE, slices.Repeat([]string{long}, 5)...), 1, nil), "SA[" + long + " / " + long + "… and 3 more]"},
+		{"one too long", toWire([]suite.Proposal{{Protocol: suite.ProtocolIKE, Transforms: slices.Repeat([]suite.Transform{{Type: suite.TransformKE, ID: 31}}, 60)}}, 1, nil),
+			"SA[" + strings.Repeat("x25519-", 60)[:256] + "…]"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := describe(wire.Header{}, []wire.Payload{tc.sa}, false)
+			if diff := cmp.Diff([]string{tc.want}, e.Payloads); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
 }

@@ -77,7 +77,7 @@ func (c *Connection) complete() error {
 		errs = append(errs, fmt.Errorf("local_port %d and remote_port %d: must both be %d or both be %d", c.LocalPort, c.RemotePort, portIKE, portNATT))
 	}
 	if c.KeepAlive == 0 {
-		c.KeepAlive = defaultKeepAlive
+		c.KeepAlive = keepAliveDefault
 	}
 	if c.KeyingTries == 0 {
 		c.KeyingTries = 1
@@ -85,8 +85,11 @@ func (c *Connection) complete() error {
 	if c.KeyingTries < 0 || c.KeyingTries > keyingTriesMax {
 		errs = append(errs, fmt.Errorf("keyingtries %d: must be 1 to %d", c.KeyingTries, keyingTriesMax))
 	}
-	if c.DPDDelay < 0 {
-		errs = append(errs, fmt.Errorf("dpd_delay %s: must not be negative; 0 turns it off", c.DPDDelay))
+	if c.DPDDelay != 0 && c.DPDDelay < repeatedMin {
+		errs = append(errs, fmt.Errorf("dpd_delay %s: must be at least %s; 0 turns it off", c.DPDDelay, repeatedMin))
+	}
+	if c.KeepAlive > 0 && c.KeepAlive < repeatedMin {
+		errs = append(errs, fmt.Errorf("keep_alive %s: must be at least %s; a negative one turns it off", c.KeepAlive, repeatedMin))
 	}
 	if err := c.Retransmit.check(); err != nil {
 		errs = append(errs, err)
@@ -120,6 +123,9 @@ func (c *Connection) complete() error {
 func checkProposals(what string, ps []suite.Proposal, protocol suite.Protocol) error {
 	if len(ps) == 0 {
 		return fmt.Errorf("%s is empty: at least one proposal is needed", what)
+	}
+	if len(ps) > proposalsPerPayloadMax {
+		return fmt.Errorf("%s: %d proposals, at most %d are allowed", what, len(ps), proposalsPerPayloadMax)
 	}
 	for _, p := range ps {
 		if p.Protocol != protocol {

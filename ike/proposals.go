@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/ikelab/ikelab/ike/suite"
@@ -121,6 +122,50 @@ func describeProposals(ps []suite.Proposal) string {
 		names[i] = p.String()
 	}
 	return strings.Join(names, ", ")
+}
+
+// describeSA is an SA payload as a ladder shows it: each proposal as swanctl.conf
+// writes it, "SA[aes256gcm16-prfsha384-x25519 / aes256-sha256-x25519]". Proposals
+// for which saDescriptionBytesMax leaves no room are counted, "SA[… and 3 more]".
+func describeSA(sa *wire.SA) string {
+	text := ""
+	for i, p := range sa.Proposals {
+		next := describeOffer(p)
+		if i > 0 {
+			next = " / " + next
+		}
+		if room := saDescriptionBytesMax - len(text); len(next) > room {
+			if i == 0 { // one that is too long by itself shows its beginning
+				text = next[:room]
+				i++
+			}
+			text += "…"
+			if more := len(sa.Proposals) - i; more > 0 {
+				text += fmt.Sprintf(" and %d more", more)
+			}
+			break
+		}
+		text += next
+	}
+	return "SA[" + text + "]"
+}
+
+// describeOffer is one proposal of an SA payload. The exchange shows whether it is
+// for IKE or for ESP; anything else is said. A transform without a name in
+// swanctl.conf is shown by its numbers, one with attributes by theirs too.
+func describeOffer(p wire.Proposal) string {
+	names := make([]string, len(p.Transforms))
+	for i, t := range p.Transforms {
+		names[i] = suite.Transform{Type: suite.TransformType(t.Type), ID: t.ID, KeyBits: t.KeyBits}.String()
+		for _, a := range t.Attributes {
+			names[i] += fmt.Sprintf("(attribute %d)", a.Type)
+		}
+	}
+	text := strings.Join(names, "-")
+	if p.Protocol != wire.ProtocolIKE && p.Protocol != wire.ProtocolESP {
+		text = suite.Protocol(p.Protocol).String() + ":" + text
+	}
+	return text
 }
 
 // bothProposals shows both sides' lists after NO_PROPOSAL_CHOSEN.

@@ -14,8 +14,8 @@ type RecordKind string
 const (
 	RecordIKEInit        RecordKind = "ike-init"        // an IKE SA was begun, by either end
 	RecordIKERetry       RecordKind = "ike-retry"       // an attempt failed, another follows: reason
-	RecordIKEEstablished RecordKind = "ike-established" // proposal, local-id, remote-id
-	RecordIKEFailed      RecordKind = "ike-failed"      // reason, local-proposals, remote-proposals when it is about them
+	RecordIKEEstablished RecordKind = "ike-established" // proposal, local-id, remote-id; exactly one ike-deleted follows in time
+	RecordIKEFailed      RecordKind = "ike-failed"      // reason, detail, and both sides' lists; it was never established
 	RecordIKEDeleted     RecordKind = "ike-deleted"     // reason; an established IKE SA is gone
 	RecordIKEExpired     RecordKind = "ike-expired"     // reason; a half-open IKE SA of a responder is gone
 	RecordChildInstalled RecordKind = "child-installed" // child, spi-in, spi-out, proposal, local-ts, remote-ts

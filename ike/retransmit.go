@@ -23,13 +23,13 @@ type outstanding struct {
 // defaults fills the zero fields.
 func (r Retransmit) defaults() Retransmit {
 	if r.Timeout == 0 {
-		r.Timeout = defaultRetransmitTimeout
+		r.Timeout = retransmitTimeoutDefault
 	}
 	if r.BaseMilli == 0 {
-		r.BaseMilli = defaultRetransmitBase
+		r.BaseMilli = retransmitBaseMilliDefault
 	}
 	if r.Tries == 0 {
-		r.Tries = defaultRetransmitTries
+		r.Tries = retransmitTriesDefault
 	}
 	if r.Limit == 0 {
 		r.Limit = retransmitWaitMax

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ikelab/ikelab/ike/suite"
@@ -120,6 +121,11 @@ type task struct {
 // up reports whether both ends are authenticated and neither has begun to delete.
 func (sa *ikeSA) up() bool { return sa.state == stateEstablished }
 
+// ending reports whether this end's Delete for the IKE SA is out or waits.
+func (sa *ikeSA) ending() bool {
+	return sa.state == stateDeleting || slices.ContainsFunc(sa.tasks, func(t task) bool { return t.kind == taskDeleteIKE })
+}
+
 // negotiating reports whether an initiator is on its way to establish.
 func (sa *ikeSA) negotiating() bool { return sa.state == stateInitSent || sa.state == stateAuthSent }
 
@@ -172,12 +178,16 @@ func describe(h wire.Header, ps []wire.Payload, protected bool) Exchange {
 		SPIi: h.InitiatorSPI, SPIr: h.ResponderSPI, Protected: protected, Payloads: make([]string, len(ps)),
 	}
 	for i, p := range ps {
-		e.Payloads[i] = wire.Describe(p)
-		if _, nonce := p.(*wire.Nonce); nonce { // only the exchange knows whose it is
+		switch p := p.(type) {
+		case *wire.SA: // package wire does not know the algorithms' names
+			e.Payloads[i] = describeSA(p)
+		case *wire.Nonce: // only the exchange knows whose it is
 			e.Payloads[i] = "Ni"
 			if e.Response {
 				e.Payloads[i] = "Nr"
 			}
+		default:
+			e.Payloads[i] = wire.Describe(p)
 		}
 	}
 	return e

@@ -38,7 +38,7 @@ func (p *peerSPIs) label(spi wire.SPI) string {
 	if !ok {
 		n = p.previous[spi]
 	}
-	if p.current == nil || (!ok && len(p.current) >= initSPIGenerationMax) {
+	if p.current == nil || (!ok && len(p.current) >= peerSPIsMax) {
 		if p.current != nil {
 			p.generation++
 		}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ikelab/ikelab/ike/wire"
 )
 
 // testnet joins machines by a network in virtual time. It is what scripts and
@@ -25,10 +27,11 @@ type testnet struct {
 	rules    []*rule
 	log      strings.Builder
 	problems []string
-	quiet    bool               // write no log
-	deaf     bool               // nothing arrives by itself
-	children map[string]ChildSA // by holder and inbound SPI, installed now
-	spis     map[string]string  // every inbound SPI ever given out
+	quiet    bool                                                // write no log
+	deaf     bool                                                // nothing arrives by itself
+	lie      func(e *Exchange, ps []wire.Payload) []wire.Payload // changes what is sent, nil for not this one
+	children map[string]ChildSA                                  // by holder and inbound SPI, installed now
+	spis     map[string]string                                   // every inbound SPI ever given out
 	boots    map[string]int
 }
 
@@ -294,6 +297,9 @@ func (n *testnet) send(node *testnode, s Send) {
 	if s.NonESPMarker != (s.Local.Port() == 4500) {
 		n.problem("%s sends from port %d with marker %v", node.name, s.Local.Port(), s.NonESPMarker)
 	}
+	if n.lie != nil {
+		n.falsify(node, f)
+	}
 	n.translate(f)
 	to := n.owner(f.local.Addr())
 	f.to = n.receiver(s.Remote)
@@ -305,6 +311,46 @@ func (n *testnet) send(node *testnode, s Send) {
 		note += " (nobody there)"
 	}
 	n.printf("%8s  %s -> %s %s%s", n.now, node.name, f.to, ladder(f), note)
+}
+
+// falsify lets the sender of a message say something else, under its own keys.
+func (n *testnet) falsify(node *testnode, f *flight) {
+	msg, err := wire.Parse(f.payload)
+	peer := n.owner(f.local.Addr())
+	if err != nil || peer == nil {
+		return
+	}
+	ps := msg.Payloads
+	back := msg.Header
+	back.Flags ^= wire.FlagInitiator // by which the sender would find its own SA
+	sa := node.machine.find(back)
+	if f.info.Protected {
+		other := peer.machine.find(msg.Header)
+		if sa == nil || other == nil {
+			return
+		}
+		o, err := peer.machine.open(other, f.payload, msg)
+		if err != nil {
+			return
+		}
+		if ps, err = o.parse(); err != nil {
+			return
+		}
+	}
+	if ps = n.lie(f.info, ps); ps == nil {
+		return
+	}
+	var b []byte
+	if f.info.Protected {
+		b, err = sa.keys.send.seal(msg.Header, ps)
+	} else {
+		b, err = (&wire.Message{Header: msg.Header, Payloads: ps}).Append(nil)
+	}
+	if err != nil {
+		n.problem("cannot lie: %v", err)
+		return
+	}
+	f.payload, f.first = b, bytes.Clone(b)
 }
 
 func (n *testnet) receiver(addr netip.AddrPort) string {

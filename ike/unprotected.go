@@ -30,7 +30,7 @@ func (m *Machine) unknownSPI(d Datagram, h wire.Header) {
 // answers it, as far as the bound on such answers allows.
 func (m *Machine) replyUnprotected(d Datagram, h wire.Header, n *wire.Notify, why string) {
 	m.drop(nil, d, &h, why)
-	if m.now-m.unprotectedSince >= unprotectedWindow {
+	if m.now-m.unprotectedSince >= unprotectedRepliesWindow {
 		m.unprotectedSince, m.unprotectedCount = m.now, 0
 	}
 	if m.unprotectedCount >= m.cfg.Limits.UnprotectedRepliesPerSecondMax {

@@ -58,13 +58,10 @@ func newChain(link string, dir Direction, draw Draw, cfg Loss) *chain {
 	}
 }
 
-// stationaryBad returns p/(p+r), the share of the bad state in the long run. r is not 0.
+// stationaryBad returns p/(p+r), the share of the bad state in the long run. r is possible.
 func stationaryBad(p, r probability) probability {
-	// Halved, so that the sum fits. A half that is cut to 0 is a chance of 2⁻⁶⁴.
-	a, b := p.below/2, r.below/2
-	if a+b == 0 {
-		return probability{}
-	}
+	// Halved, so that the sum fits. The smallest r stays above 0, or the share could not be written.
+	a, b := p.below/2, max(r.below/2, 1)
 	below, _ := bits.Div64(a, 0, a+b)
 	return probability{below: below}
 }

@@ -96,7 +96,7 @@ type Loss struct {
 	// one (LossGilbertElliott).
 	P float64
 	// R is the probability of the step from the bad state back to the good one. The mean burst is 1/R
-	// packets, the mean share of the bad state P/(P+R). LossGilbertElliott needs it above 0.
+	// packets, the mean share of the bad state P/(P+R). LossGilbertElliott needs it to be 2⁻⁶⁴ at least.
 	R float64
 	// DeliverBad is the probability that a packet survives the bad state: h of Elliott's model, the
 	// complement of netem's 1-h. 0 makes it Gilbert's model, which loses all of a burst.
@@ -161,8 +161,8 @@ func (c LinkConfig) Validate() error {
 	switch c.Loss.Model {
 	case "", LossNone, LossRandom:
 	case LossGilbertElliott:
-		if c.Loss.R == 0 {
-			return fmt.Errorf("link %q: loss.r is 0; a gilbert-elliott chain that never leaves the bad state loses everything", c.Name)
+		if !newProbability(c.Loss.R).possible() {
+			return fmt.Errorf("link %q: loss.r is %v; below 2⁻⁶⁴ a gilbert-elliott chain never leaves the bad state and loses everything", c.Name, c.Loss.R)
 		}
 	default:
 		return fmt.Errorf("link %q: loss.model is %q; it is one of %q, %q, %q",

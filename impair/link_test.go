@@ -517,7 +517,7 @@ func TestValidate(t *testing.T) {
 		{"negative delay", LinkConfig{Name: "wan", Delay: -1}, `link "wan": delay is -1ns; it lies between 0 and 1h0m0s`},
 		{"distribution", LinkConfig{Name: "wan", Jitter: Jitter{Distribution: "gauss"}}, `link "wan": jitter.distribution is "gauss"; it is one of "uniform", "normal", "pareto"`},
 		{"loss model", LinkConfig{Name: "wan", Loss: Loss{Model: "bursty"}}, `link "wan": loss.model is "bursty"; it is one of "none", "random", "gilbert-elliott"`},
-		{"endless burst", LinkConfig{Name: "wan", Loss: Loss{Model: LossGilbertElliott, P: 0.1}}, `link "wan": loss.r is 0; a gilbert-elliott chain that never leaves the bad state loses everything`},
+		{"endless burst", LinkConfig{Name: "wan", Loss: Loss{Model: LossGilbertElliott, P: 0.1}}, `link "wan": loss.r is 0; below 2⁻⁶⁴ a gilbert-elliott chain never leaves the bad state and loses everything`},
 		{"codel", LinkConfig{Name: "wan", Queue: Queue{Discipline: "codel"}}, `link "wan": queue.discipline is "codel"; this version has "droptail"`},
 		{"slow", LinkConfig{Name: "wan", RateBitsPerSecond: 10}, `link "wan": rate is 10 bit/s; it is 0 for no limit or lies between 1000 and 1000000000000`},
 		{"queue", LinkConfig{Name: "wan", Queue: Queue{LimitPackets: -1}}, `link "wan": queue.limit is -1 packets; it lies between 0 and 1048576`},

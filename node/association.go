@@ -105,7 +105,10 @@ func (n *Node) install(sa *ike.ChildSA) error {
 	integ, _ := sa.Proposal.Find(suite.TransformINTEG)
 	config := esp.SAConfig{SPI: sa.SPIIn, Encr: encr, Integ: integ, EncrKey: sa.In.Encr, IntegKey: sa.In.Integ,
 		ESN: sa.ESN, ReplayWindowPackets: sa.ReplayWindowPackets}
-	if config.ReplayWindowPackets == 0 {
+	switch {
+	case config.ReplayWindowPackets < 0:
+		config.ReplayWindowPackets = 0 // none was asked for
+	case config.ReplayWindowPackets == 0:
 		config.ReplayWindowPackets = replayWindowDefaultPackets
 	}
 	var err error

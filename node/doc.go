@@ -38,8 +38,8 @@
 // to its source when it may not be cut; for a tunnel with the MTU that is left
 // inside. Otherwise it is cut, protected traffic behind the tunnel. Fragments for
 // this host are put together, also those of ESP. An association remembers what
-// routers report about its outer path. A host remembers nothing about its own clear
-// traffic: the report is delivered, and the sender's to heed.
+// routers report about its outer path. So does a host about its own, for ten minutes:
+// what it sends with Discover is then cut where it starts.
 //
 // # What must stay true
 //

@@ -34,9 +34,12 @@ type DatagramOut struct {
 	Src, Dst netip.AddrPort
 	// Payload is what follows the UDP header; the node copies it.
 	Payload []byte
-	// MayFragment clears IPv4's DF. By default datagrams are sent with DF, as
-	// path MTU discovery does.
+	// MayFragment clears IPv4's DF. By default datagrams are sent with DF.
 	MayFragment bool
+	// Discover follows the path's MTU as a Linux socket does (IP_PMTUDISC_WANT;
+	// RFC 1191, RFC 8201): with DF as long as the datagram fits the path as far as
+	// it is known; a longer one is cut at this host.
+	Discover bool
 	// HopLimit is the TTL or hop limit; zero is 64.
 	HopLimit uint8
 }
@@ -50,8 +53,9 @@ type EchoOut struct {
 	ID, Sequence uint16
 	// Payload is what follows the echo header; the node copies it.
 	Payload []byte
-	// MayFragment and HopLimit are as in DatagramOut.
+	// MayFragment, Discover and HopLimit are as in DatagramOut.
 	MayFragment bool
+	Discover    bool
 	HopLimit    uint8
 }
 

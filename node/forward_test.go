@@ -142,6 +142,16 @@ func TestReceiveRefuses(t *testing.T) {
 	}
 }
 
+func TestTwoHostsOnASlash31(t *testing.T) {
+	n := router(t, func(c *Config) {
+		c.Interfaces[1].Addresses = []netip.Prefix{prefix("198.51.100.2/31"), prefix("2001:db8:ff::1/64")}
+	})
+	out := n.Handle(0, PacketIn{Interface: 0, Bytes: udp(t, "10.1.0.5:1", "198.51.100.3:2", nil)})
+	if got := packets(out); len(got) != 1 || got[0].NextHop != addr("198.51.100.3") {
+		t.Errorf("the other end of a /31 (RFC 3021): %v", reasons(out))
+	}
+}
+
 func TestHostDoesNotForward(t *testing.T) {
 	n := router(t, func(c *Config) { c.Forward = false })
 	out := n.Handle(0, PacketIn{Interface: 0, Bytes: udp(t, "10.1.0.5:1", "192.0.2.9:2", nil)})

@@ -20,6 +20,15 @@ const (
 	reassemblyTimeoutMs = 60_000
 )
 
+// cut cuts a packet into pieces of at most mtu bytes and calls send with each.
+func (n *Node) cut(p *packet, mtu int, send func([]byte)) {
+	if p.v6 {
+		fragment6(p, mtu, n.nextID(p.key.Dst), send)
+	} else {
+		fragment4(p, mtu, send)
+	}
+}
+
 // fragment4 cuts the IPv4 packet p into pieces of at most mtu bytes and calls
 // send with each (RFC 791 §3.2).
 func fragment4(p *packet, mtu int, send func([]byte)) {

@@ -134,6 +134,55 @@ func TestReassembly(t *testing.T) {
 	}
 }
 
+// TestLongestIPv6Packet puts a piece behind what a length field can say.
+func TestLongestIPv6Packet(t *testing.T) {
+	_, b := ends(t, 1500)
+	for _, c := range []struct {
+		offset uint16
+		want   []DropReason
+	}{{65528, []DropReason{DropHeaderInvalid}}, {65512, nil}} {
+		piece := build(t, ip("2001:db8:1::1", "2001:db8:1::2", layers.IPProtocolIPv6Fragment),
+			&rawLayer{[]byte{17, 0, byte(c.offset >> 8), byte(c.offset), 0, 0, 0, 9}}, &rawLayer{make([]byte, 16)})
+		if diff := cmp.Diff(c.want, reasons(b.Handle(0, PacketIn{Interface: 0, Bytes: piece}))); diff != "" {
+			t.Errorf("at %d (-want +got):\n%s", c.offset, diff)
+		}
+	}
+}
+
+// TestPiecesInClearDoNotMeetTheTunnels sends half a packet in clear and half by the
+// tunnel: together they would pass the policy, which each of them does not.
+func TestPiecesInClearDoNotMeetTheTunnels(t *testing.T) {
+	whole := udp(t, "10.1.0.9:9", "10.2.0.1:7", pattern(100))[20:]
+	first := build(t, ip("10.1.0.9", "10.2.0.1", layers.IPProtocolUDP, fragmentOf(5, 0, true)), &rawLayer{whole[:48]})
+	last := build(t, ip("10.1.0.9", "10.2.0.1", layers.IPProtocolUDP, fragmentOf(5, 48, false)), &rawLayer{whole[48:]})
+	for _, c := range []struct {
+		name           string
+		clear, tunnels [][]byte
+		want           int
+	}{
+		{"both by the tunnel", nil, [][]byte{first, last}, 1},
+		{"the first in clear", [][]byte{first}, [][]byte{last}, 0},
+		{"the last in clear", [][]byte{last}, [][]byte{first}, 0},
+		{"both in clear", [][]byte{first, last}, nil, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			both := tunnel(t, nil, func(cfg *Config) { cfg.Listen = []uint16{7} })
+			got := 0
+			for _, b := range c.clear {
+				got += len(delivers(both[1].Handle(0, PacketIn{Interface: 1, Bytes: bytes.Clone(b)})))
+			}
+			for _, b := range c.tunnels {
+				for _, p := range packets(both[0].Handle(0, PacketIn{Interface: 0, Bytes: bytes.Clone(b)})) {
+					got += len(delivers(both[1].Handle(0, PacketIn{Interface: 1, Bytes: p.Bytes})))
+				}
+			}
+			if got != c.want {
+				t.Errorf("delivered %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 func TestReassemblyTimesOut(t *testing.T) {
 	_, b := ends(t, 1500)
 	first := build(t, ip("10.1.0.1", "10.1.0.2", layers.IPProtocolUDP, fragmentOf(5, 0, true)), &rawLayer{make([]byte, 48)})

@@ -106,11 +106,10 @@ func isICMPError(p *packet) bool {
 // sendError reports to p's source why p went no further. RFC 1122 §3.2.2,
 // RFC 1812 §4.3.2.7 and RFC 4443 §2.4(e) say about which packets nobody is
 // told: errors, later fragments, and those with an address that is not one
-// host's. A packet that this host sent itself is reported inside, as a socket
-// error is.
+// host's, which do not get this far. A packet that this host sent itself is
+// reported inside, as a socket error is.
 func (n *Node) sendError(p *packet, kind errorKind, mtu int) {
-	if isICMPError(p) || p.laterFragment() || p.key.Src.IsUnspecified() || p.key.Src.IsMulticast() ||
-		p.key.Dst.IsMulticast() || n.routes.isBroadcast(p.key.Src) || n.routes.isBroadcast(p.key.Dst) {
+	if isICMPError(p) || p.laterFragment() {
 		return
 	}
 	if p.arrived == fromInside && p.via == nil {
@@ -215,6 +214,9 @@ func sumICMP6(h header.ICMPv6, src, dst netip.Addr) {
 
 // deliverOwnError tells the inside that its packet p could not be sent.
 func (n *Node) deliverOwnError(p *packet, kind errorKind, mtu int) {
+	if kind == errorTooBig {
+		n.learnPathMTU(p.key.Dst, mtu)
+	}
 	d := n.deliver(DeliverICMPError, p)
 	d.Src, d.Dst = netip.AddrPortFrom(p.key.Src, 0), netip.AddrPortFrom(p.key.Src, 0)
 	d.Payload = p.bytes
@@ -320,6 +322,9 @@ func (n *Node) inputError(p *packet, kind, code uint8, mtu int, quote []byte) {
 	if p.via == nil && n.isOuter(quoted) {
 		n.inputOuterError(quoted, transport, mtu)
 		return
+	}
+	if mtu > 0 {
+		n.learnPathMTU(quoted.Dst, mtu)
 	}
 	d := n.deliver(DeliverICMPError, p)
 	d.Type, d.Code, d.MTU = kind, code, uint32(mtu)

@@ -198,6 +198,13 @@ func TestICMPErrorsAreBoundedByLabTime(t *testing.T) {
 	if sent, _ := send(icmpErrorIntervalMs * ms); sent != 0 {
 		t.Errorf("after the interval's one: %d errors, want 0", sent)
 	}
+	// Asking in the middle of an interval moves no interval.
+	if sent, _ := send(icmpErrorIntervalMs * 5 / 2 * ms); sent != 1 {
+		t.Errorf("in the middle of the next: %d errors, want 1", sent)
+	}
+	if sent, _ := send(icmpErrorIntervalMs * 3 * ms); sent != 1 {
+		t.Errorf("at the third: %d errors, want 1", sent)
+	}
 }
 
 func TestErrorReachesTheInside(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
 )
 
@@ -161,7 +162,35 @@ func TestTrapHolds(t *testing.T) {
 			if left := len(n.nodes[gwA].policies[0].held); left != 0 {
 				t.Errorf("%d packets are still held", left)
 			}
+			if c.want != nil {
+				return
+			}
+			n.do(hostA, DatagramOut{Src: port("10.1.0.9:9"), Dst: port("10.2.0.9:7")})
+			if got := len(n.events(gwA, EventTrapAcquire)); got != 2 {
+				t.Errorf("the next packet makes %d acquires, want a second", got)
+			}
 		})
+	}
+}
+
+// TestHeldPacketsAwaitTheirOwnNegotiation lets a negotiation that the peer began
+// fail while packets wait for ours.
+func TestHeldPacketsAwaitTheirOwnNegotiation(t *testing.T) {
+	n := gateway(t, 0, startAction(ike.StartTrap))
+	n.Handle(0, PacketIn{Interface: 0, Bytes: udp(t, "10.1.0.9:1", "10.2.0.9:7", nil)})
+	for _, c := range []struct {
+		record ike.Record
+		held   int
+	}{
+		{ike.Record{Kind: ike.RecordIKEFailed, Connection: "site"}, 1},
+		{ike.Record{Kind: ike.RecordIKEFailed, Connection: "other", Initiator: true}, 1},
+		{ike.Record{Kind: ike.RecordChildFailed, Connection: "site", Fields: []ike.Field{{Key: "child", Value: "other"}}}, 1},
+		{ike.Record{Kind: ike.RecordIKEFailed, Connection: "site", Initiator: true}, 0},
+	} {
+		n.act(c.record)
+		if got := len(n.policies[0].held); got != c.held {
+			t.Errorf("%s of %q: %d packets held, want %d", c.record.Kind, c.record.Connection, got, c.held)
+		}
 	}
 }
 
@@ -205,7 +234,9 @@ func TestTrapFails(t *testing.T) {
 		{"other networks", func(c *Config) { c.IKE.Connections[0].Children[0].LocalTS = ts("10.77.0.0/24") }, "child-failed"},
 		// Anyone can forge NO_PROPOSAL_CHOSEN, so the machine goes on asking
 		// for a while (RFC 7296 §2.21.1).
-		{"another proposal", func(c *Config) { c.IKE.Connections[0].Proposals = proposal(t, 1, "aes128-sha1-modp2048") }, "ike-failed"},
+		{"another proposal", func(c *Config) {
+			c.IKE.Connections[0].Proposals = proposal(t, suite.ProtocolIKE, "aes128-sha1-modp2048")
+		}, "ike-failed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := site(t, [2]*Node{gateway(t, 0, startAction(ike.StartTrap)), gateway(t, 1, c.change)})
@@ -373,6 +404,7 @@ func TestIKEPorts(t *testing.T) {
 	}{
 		{"port 500", udp(t, "198.51.100.2:500", "198.51.100.1:500", make([]byte, 28)), true, nil},
 		{"port 4500 behind the marker", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", make([]byte, 32)), true, nil},
+		{"another port", udp(t, "198.51.100.2:4500", "198.51.100.1:501", make([]byte, 32)), false, []DropReason{DropPortClosed}},
 		{"port 4500 by an SPI", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", append([]byte{0, 0, 9, 9}, make([]byte, 28)...)), false, []DropReason{DropESPNoAssociation}},
 		{"port 4500, three octets", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", make([]byte, 3)), false, []DropReason{DropESPMalformed}},
 		{"a bad checksum", func() []byte {
@@ -473,6 +505,12 @@ func TestAssociationsOfManyPeers(t *testing.T) {
 func TestPeerMoves(t *testing.T) {
 	n := negotiated(t, encap, nil)
 	sent := packets(n.nodes[gwA].Handle(n.now, PacketIn{Interface: 0, Bytes: echo(t, "10.1.0.9", "10.2.0.1", 1, 1, pattern(300))}))
+	n.do(gwB, PacketIn{Interface: 1, Bytes: sent[0].Bytes})
+	if got := n.nodes[gwB].Associations()[0].Remote; got != port("198.51.100.1:4500") {
+		t.Fatalf("the peer is at %v before it moves", got)
+	}
+	// Within the same second, so that only the other port is a reason to tell.
+	sent = packets(n.nodes[gwA].Handle(n.now, PacketIn{Interface: 0, Bytes: echo(t, "10.1.0.9", "10.2.0.1", 1, 2, pattern(300))}))
 	moved := bytes.Clone(sent[0].Bytes)
 	moved[20], moved[21] = 31000>>8, 31000&0xff
 	n.do(gwB, PacketIn{Interface: 1, Bytes: moved})

@@ -28,12 +28,6 @@ func (n *Node) attachIKE(cfg ike.Config) error {
 		return err
 	}
 	n.machine = machine
-	n.ikePorts[portIKE], n.ikePorts[portNATT] = struct{}{}, struct{}{}
-	for _, c := range cfg.Connections {
-		if c.LocalPort != 0 {
-			n.ikePorts[c.LocalPort] = struct{}{}
-		}
-	}
 	n.policies = newPolicies(&cfg)
 	return n.refreshPolicies()
 }
@@ -161,16 +155,21 @@ func (n *Node) sendIKE(s ike.Send) {
 	n.transmit(&p, iface, next, n.interfaces[iface].mtu, s.Exchange)
 }
 
+// isIKEPort says whether a UDP port of the node is the machine's.
+func (n *Node) isIKEPort(port uint16) bool {
+	return n.machine != nil && (port == portIKE || port == portNATT)
+}
+
 // inputIKEPort handles a datagram for an IKE port.
 func (n *Node) inputIKEPort(p *packet) {
 	u, reason := checkUDP(p)
 	switch {
 	case reason != "":
 		n.drop(p, reason)
-	case u.DestinationPort() == portIKE:
-		n.inputIKE(p, u, u.Payload())
-	default:
+	case u.DestinationPort() == portNATT:
 		n.inputNATT(p, u)
+	default:
+		n.inputIKE(p, u, u.Payload())
 	}
 }
 

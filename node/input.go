@@ -17,7 +17,7 @@ func (n *Node) receive(in PacketIn) {
 	switch {
 	case !n.interfaces[in.Interface].up:
 		reason = DropInterfaceDown
-	case reason == "" && (martian(p.key.Src, p.key.Dst) || n.routes.isLocal(p.key.Src) || n.routes.isBroadcast(p.key.Src)):
+	case reason == "" && n.martian(&p):
 		reason = DropMartian
 	}
 	if reason != "" {
@@ -26,6 +26,18 @@ func (n *Node) receive(in PacketIn) {
 	}
 	n.dispatch(&p)
 }
+
+// martian is true for a packet with addresses that nobody else may send: those
+// that belong to no host (RFC 1812 §5.3.7, RFC 4291 §2.5.2 and §2.7), and the
+// node's own as source.
+func (n *Node) martian(p *packet) bool {
+	src, dst := p.key.Src, p.key.Dst
+	return src.IsUnspecified() || src.IsLoopback() || src.IsMulticast() || src.Is4In6() || n.routes.isBroadcast(src) || n.routes.isLocal(src) ||
+		notADestination(dst)
+}
+
+// notADestination is true for addresses to which no link carries packets.
+func notADestination(a netip.Addr) bool { return a.IsUnspecified() || a.IsLoopback() || a.Is4In6() }
 
 // dispatch takes a packet, from a link or out of a tunnel, up into this host or
 // on its way.
@@ -59,17 +71,13 @@ func (n *Node) inputLocal(p *packet) {
 	if p.fragment && !n.reassemble(p) {
 		return
 	}
-	if n.machine != nil {
-		switch p.key.Protocol {
-		case protocolESP:
-			n.unprotect(p, p.payload(), false)
-			return
-		case protocolUDP:
-			if _, ok := n.ikePorts[p.key.DstPort]; ok && p.key.PortsKnown {
-				n.inputIKEPort(p)
-				return
-			}
-		}
+	switch {
+	case p.key.Protocol == protocolESP && n.machine != nil:
+		n.unprotect(p, p.payload(), false)
+		return
+	case p.key.Protocol == protocolUDP && n.isIKEPort(p.key.DstPort):
+		n.inputIKEPort(p)
+		return
 	}
 	if !n.admitted(p) && !n.aboutOuter(p) {
 		n.drop(p, DropClearInbound)
@@ -104,14 +112,13 @@ func (n *Node) aboutOuter(p *packet) bool {
 // isOuter says whether a packet of this host is one that the policy does not
 // touch: IKE, or ESP with or without UDP.
 func (n *Node) isOuter(k PacketKey) bool {
-	if n.machine == nil {
-		return false
+	switch k.Protocol {
+	case protocolESP:
+		return n.machine != nil
+	case protocolUDP:
+		return n.isIKEPort(k.SrcPort)
 	}
-	if k.Protocol == protocolESP {
-		return true
-	}
-	_, ok := n.ikePorts[k.SrcPort]
-	return ok && k.Protocol == protocolUDP && k.PortsKnown
+	return false
 }
 
 // fromInside takes a whole packet that a process of this host wants sent.
@@ -119,6 +126,10 @@ func (n *Node) fromInside(b []byte) {
 	var p packet
 	if reason := parse(b, &p); reason != "" {
 		n.drop(&p, reason)
+		return
+	}
+	if notADestination(p.key.Dst) {
+		n.drop(&p, DropMartian)
 		return
 	}
 	if p.key.Src.IsUnspecified() {

@@ -302,13 +302,6 @@ func (k *PacketKey) readPorts(b []byte) {
 	}
 }
 
-// martian is true for addresses that no packet on a link may carry (RFC 1812
-// §5.3.7, RFC 4291 §2.5.2 and §2.7).
-func martian(src, dst netip.Addr) bool {
-	return !src.IsValid() || src.IsUnspecified() || src.IsLoopback() || src.IsMulticast() || src == broadcast4 ||
-		dst.IsUnspecified() || dst.IsLoopback() || src.Is4In6() || dst.Is4In6()
-}
-
 // broadcast4 is the limited broadcast address.
 var broadcast4 = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 

@@ -18,13 +18,14 @@ type Node struct {
 	// ports are the open UDP ports.
 	ports map[uint16]struct{}
 	// ids count the packets per destination that may be fragmented.
-	ids          map[netip.Addr]uint32
+	ids map[netip.Addr]uint32
+	// pathMTUs are what other nodes reported about the ways from here.
+	pathMTUs     map[netip.Addr]pathMTU
 	icmpErrors   tokenBucket
 	reassemblies []*reassembly
 
-	// machine is nil for a plain host; ikePorts are then empty.
-	machine  *ike.Machine
-	ikePorts map[uint16]struct{}
+	// machine is nil for a plain host.
+	machine *ike.Machine
 	// ikeEvents wait for the end of what is being handled: the machine is not
 	// entered again while its actions are carried out.
 	ikeEvents []ike.Event
@@ -62,8 +63,8 @@ func New(cfg Config) (*Node, error) {
 		routes:       table,
 		ports:        make(map[uint16]struct{}),
 		ids:          make(map[netip.Addr]uint32),
+		pathMTUs:     make(map[netip.Addr]pathMTU),
 		icmpErrors:   tokenBucket{tokens: icmpErrorBurstMax},
-		ikePorts:     make(map[uint16]struct{}),
 		associations: newAssociations(),
 		decisions:    make(map[decisionKey]*esp.Policy),
 	}

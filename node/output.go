@@ -25,9 +25,7 @@ func (n *Node) outputBytes(b []byte, mayFragment bool) {
 func (n *Node) output(p *packet) {
 	if n.routes.isLocal(p.key.Dst) {
 		// A packet to oneself meets no network and no policy.
-		if p.origin != OriginForwarded && p.key.Src.IsValid() {
-			n.inputLocal(p)
-		}
+		n.inputLocal(p)
 		return
 	}
 	if p.origin == OriginLocal && (p.key.Dst.IsMulticast() || n.routes.isBroadcast(p.key.Dst)) {
@@ -57,12 +55,16 @@ func (n *Node) route(p *packet) {
 		n.sendError(p, errorNetUnreachable, 0)
 		return
 	}
-	if mtu := n.interfaces[iface].mtu; len(p.bytes) > mtu && p.dontFragment {
+	mtu := n.interfaces[iface].mtu
+	if len(p.bytes) > mtu && p.dontFragment {
 		n.drop(p, DropTooBig)
 		n.sendError(p, errorTooBig, mtu)
 		return
 	}
-	n.transmit(p, iface, next, n.interfaces[iface].mtu, nil)
+	if p.origin == OriginLocal && !p.dontFragment {
+		mtu = n.knownPathMTU(p.key.Dst, mtu) // no router cuts IPv6, and none needs to cut what is cut here
+	}
+	n.transmit(p, iface, next, mtu, nil)
 }
 
 // transmit puts a packet on a link, in pieces of at most mtu bytes when it is
@@ -74,15 +76,10 @@ func (n *Node) transmit(p *packet, iface int, next netip.Addr, mtu int, exchange
 		n.packet(out)
 		return
 	}
-	send := func(b []byte) {
+	n.cut(p, mtu, func(b []byte) {
 		out.Bytes = b
 		n.packet(out)
-	}
-	if p.v6 {
-		fragment6(p, mtu, n.nextID(p.key.Dst), send)
-	} else {
-		fragment4(p, mtu, send)
-	}
+	})
 }
 
 // watchClear reports a packet that leaves in clear although a configured policy

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
 	"pgregory.net/rapid"
 )
@@ -230,11 +231,12 @@ func TestClearOutIsSeen(t *testing.T) {
 func TestDynamicSelectors(t *testing.T) {
 	n := newNode(t, Config{
 		Name:       "roadwarrior",
+		Forward:    true,
 		Interfaces: []Interface{{Name: "wan", Up: true, Addresses: []netip.Prefix{prefix("198.51.100.1/24")}}},
 		Routes:     []Route{{Prefix: prefix("0.0.0.0/0"), Via: addr("198.51.100.2")}},
 		IKE: &ike.Config{Random: labelled("x"), Connections: []ike.Connection{{
-			Name: "office", RemoteAddrs: []netip.Addr{addr("198.51.100.2")}, Proposals: proposal(t, 1, "aes128-sha256-x25519"),
-			Children: []ike.Child{{Name: "net", RemoteTS: ts("10.2.0.0/24"), ESPProposals: proposal(t, 3, "aes128gcm16")}},
+			Name: "office", RemoteAddrs: []netip.Addr{addr("198.51.100.2")}, Proposals: proposal(t, suite.ProtocolIKE, "aes128-sha256-x25519"),
+			Children: []ike.Child{{Name: "net", RemoteTS: ts("10.2.0.0/24"), ESPProposals: proposal(t, suite.ProtocolESP, "aes128gcm16")}},
 		}}},
 	})
 	send := func() []DropReason {
@@ -243,7 +245,16 @@ func TestDynamicSelectors(t *testing.T) {
 	if diff := cmp.Diff([]DropReason{DropNoAssociation}, send()); diff != "" {
 		t.Errorf("from the first address (-want +got):\n%s", diff)
 	}
+	arrive := func() []DropReason {
+		return reasons(n.Handle(0, PacketIn{Interface: 0, Bytes: echo(t, "10.2.0.9", "198.51.100.7", 1, 1, nil)}))
+	}
+	if got := arrive(); len(got) != 0 {
+		t.Errorf("for another host: %v", got)
+	}
 	n.Handle(0, AddressChange{Interface: 0, Addresses: []netip.Prefix{prefix("198.51.100.7/24")}})
+	if diff := cmp.Diff([]DropReason{DropClearInbound}, arrive()); diff != "" {
+		t.Errorf("for the second address (-want +got):\n%s", diff)
+	}
 	if diff := cmp.Diff([]DropReason{DropNoAssociation}, send()); diff != "" {
 		t.Errorf("from the second address (-want +got):\n%s", diff)
 	}
@@ -252,8 +263,8 @@ func TestDynamicSelectors(t *testing.T) {
 // TestBadSelectorsAreRefused shows that New looks at the policy.
 func TestBadSelectorsAreRefused(t *testing.T) {
 	cfg := Config{Name: "x", IKE: &ike.Config{Random: labelled("x"), Connections: []ike.Connection{{
-		Name: "c", RemoteAddrs: []netip.Addr{addr("198.51.100.2")}, Proposals: proposal(t, 1, "aes128-sha256-x25519"),
-		Children: []ike.Child{{Name: "n", ESPProposals: proposal(t, 3, "aes128gcm16"), RemoteTS: ts("10.0.0.0/8"),
+		Name: "c", RemoteAddrs: []netip.Addr{addr("198.51.100.2")}, Proposals: proposal(t, suite.ProtocolIKE, "aes128-sha256-x25519"),
+		Children: []ike.Child{{Name: "n", ESPProposals: proposal(t, suite.ProtocolESP, "aes128gcm16"), RemoteTS: ts("10.0.0.0/8"),
 			LocalTS: []wire.Selector{{Type: wire.TSIPv4AddrRange, Start: addr("10.0.0.9"), End: addr("10.0.0.1"), EndPort: 65535}}}},
 	}}}}
 	if _, err := New(cfg); err == nil {

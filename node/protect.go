@@ -45,8 +45,12 @@ func (n *Node) protect(p *packet, a *association) {
 		mtu = min(mtu, a.pathMTU)
 	}
 	dontFragment := p.dontFragment
-	if a.outerBytes()+len(p.bytes)+a.out.Overhead(len(p.bytes)) > mtu {
+	if size := a.outerBytes() + len(p.bytes) + a.out.Overhead(len(p.bytes)); size > mtu {
 		inner := a.innerMTU(mtu)
+		if size > 0xffff && !p.dontFragment {
+			n.protectPieces(p, a, inner)
+			return
+		}
 		if p.v6 {
 			inner = max(inner, header.IPv6MinimumMTU)
 		}
@@ -58,6 +62,20 @@ func (n *Node) protect(p *packet, a *association) {
 		dontFragment = false
 	}
 	n.seal(p, a, outerRoute{iface: iface, next: next, mtu: mtu, dontFragment: dontFragment})
+}
+
+// protectPieces cuts a packet for which no outer packet is long enough, and
+// protects each piece.
+func (n *Node) protectPieces(p *packet, a *association, mtu int) {
+	n.cut(p, mtu, func(b []byte) {
+		var q packet
+		if reason := parse(b, &q); reason != "" {
+			n.drop(&q, reason)
+			return
+		}
+		q.origin, q.arrived, q.via = p.origin, p.arrived, p.via
+		n.protect(&q, a)
+	})
 }
 
 // outerRoute is how an outer packet leaves.
@@ -94,7 +112,7 @@ func (n *Node) seal(p *packet, a *association, way outerRoute) {
 	protocol := uint8(protocolESP)
 	if a.encap {
 		protocol = protocolUDP
-		n.encapsulate(b[ipHeaderBytes(a.remote.Addr()):], a)
+		a.encapsulate(b[ipHeaderBytes(a.remote.Addr()):])
 	}
 	f := ipFields{src: a.local.Addr(), dst: a.remote.Addr(), protocol: protocol,
 		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, dontFragment: way.dontFragment}
@@ -117,7 +135,7 @@ func (n *Node) seal(p *packet, a *association, way outerRoute) {
 
 // encapsulate writes the UDP header in front of an ESP packet. IPv4's checksum
 // is zero, as RFC 3948 §2.1 advises; IPv6 knows none without.
-func (n *Node) encapsulate(b []byte, a *association) {
+func (a *association) encapsulate(b []byte) {
 	if a.remote.Addr().Is6() {
 		writeUDP(b, a.local, a.remote)
 		return
@@ -134,8 +152,8 @@ func (a *association) describe(spi uint32, sequence uint64, packet []byte, outer
 	return e
 }
 
-// pathMTUMin bounds what an ICMP message, which anyone can forge, may claim: the
-// least that hosts must take (RFC 1122 §3.3.2, RFC 8200 §5).
+// pathMTU4Min and pathMTU6Min bound what an ICMP message, which anyone can forge,
+// may claim: the least that hosts must take (RFC 1122 §3.3.2, RFC 8200 §5).
 const (
 	pathMTU4Min = 576
 	pathMTU6Min = header.IPv6MinimumMTU

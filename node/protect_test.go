@@ -456,6 +456,46 @@ func TestGatewayChoosesASourceThatTheTunnelCarries(t *testing.T) {
 	}
 }
 
+// TestLongestInnerPacket sends what fits into no outer packet: the inner one has to
+// be cut too.
+func TestLongestInnerPacket(t *testing.T) {
+	for _, outer := range outers {
+		for dst, size := range map[string]int{"10.2.0.9:7": 65507, "[2001:db8:2::9]:7": 65487} {
+			n := site(t, tunnel(t, outer.sa))
+			n.do(gwA, DatagramOut{Src: netip.AddrPortFrom(netip.Addr{}, 9), Dst: port(dst), Payload: pattern(size), MayFragment: true})
+			if got := n.deliveries(hostB); len(got) != 1 || !bytes.Equal(got[0].Payload, pattern(size)) {
+				t.Errorf("%s in %s: %d delivered; %v %v", dst, outer.name, len(got), n.reasons(gwA), n.reasons(gwB))
+			}
+			for _, p := range n.onWAN() {
+				if len(p.Bytes) > 1500 {
+					t.Errorf("%s in %s: %d bytes on the WAN", dst, outer.name, len(p.Bytes))
+				}
+			}
+			n.noClear()
+		}
+	}
+}
+
+// TestRoutedSourceIsPreferred gives a host two addresses that its policy protects.
+func TestRoutedSourceIsPreferred(t *testing.T) {
+	n := newNode(t, Config{
+		Name: "roadwarrior",
+		Interfaces: []Interface{
+			{Name: "old", Up: true, Addresses: []netip.Prefix{prefix("203.0.113.1/24")}},
+			{Name: "new", Up: true, Addresses: []netip.Prefix{prefix("198.51.100.1/24")}},
+		},
+		Routes: []Route{{Prefix: prefix("0.0.0.0/0"), Via: addr("198.51.100.2")}},
+		IKE: &ike.Config{Random: labelled("x"), Connections: []ike.Connection{{
+			Name: "office", RemoteAddrs: []netip.Addr{addr("198.51.100.2")}, Proposals: proposal(t, suite.ProtocolIKE, "aes128-sha256-x25519"),
+			Children: []ike.Child{{Name: "net", RemoteTS: ts("10.2.0.0/24"), ESPProposals: proposal(t, suite.ProtocolESP, "aes128gcm16")}},
+		}}},
+	})
+	out := n.Handle(0, DatagramOut{Src: netip.AddrPortFrom(netip.Addr{}, 9), Dst: port("10.2.0.9:7")})
+	if got := events(out); len(got) != 1 || got[0].Kind != EventPolicyDrop || got[0].Drop.Packet.Src != addr("198.51.100.1") {
+		t.Errorf("events %v, want a drop of a packet from the routed address", got)
+	}
+}
+
 func TestUninstall(t *testing.T) {
 	both := tunnel(t, nil)
 	a := both[0]

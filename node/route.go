@@ -138,16 +138,25 @@ func commonPrefixBits(a, b netip.Addr) int {
 }
 
 // sourceFor chooses the address for a packet that this host sends, described by
-// k but for its source. When a policy protects the traffic to k.Dst from some
-// address of the node, that address is taken: the tunnel carries no other.
+// k but for its source: the one that the routes choose, unless a policy protects
+// the traffic from another address of the node and not from that one. The tunnel
+// would carry no other.
 func (n *Node) sourceFor(k PacketKey) (netip.Addr, bool) {
 	if n.routes.isLocal(k.Dst) {
 		return k.Dst, true
 	}
-	if src, ok := n.protectedSource(k); ok {
-		return src, true
+	routed, ok := n.routedSource(k.Dst)
+	if ok && n.protects(routed, k) {
+		return routed, true
 	}
-	return n.routedSource(k.Dst)
+	for i := range n.interfaces {
+		for _, own := range n.interfaces[i].addresses {
+			if n.interfaces[i].up && own.Addr().Is4() == k.Dst.Is4() && n.protects(own.Addr(), k) {
+				return own.Addr(), true
+			}
+		}
+	}
+	return routed, ok
 }
 
 // routedSource chooses by the routes alone: an address of the outgoing

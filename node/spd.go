@@ -171,19 +171,8 @@ func (n *Node) mayMatch(direction esp.Direction, k PacketKey) bool {
 	return slices.ContainsFunc(n.policies, func(c *policy) bool { return c.wide.Matches(direction, k.flow()) })
 }
 
-// protectedSource finds a source address for the packet k, whose source is open,
-// under which a policy protects it.
-func (n *Node) protectedSource(k PacketKey) (netip.Addr, bool) {
-	if n.spd.Len() == 0 {
-		return netip.Addr{}, false
-	}
-	for i := range n.interfaces {
-		for _, own := range n.interfaces[i].addresses {
-			k.Src = own.Addr()
-			if n.interfaces[i].up && k.Src.Is4() == k.Dst.Is4() && n.lookup(esp.DirectionOut, k) != nil {
-				return k.Src, true
-			}
-		}
-	}
-	return netip.Addr{}, false
+// protects says whether a policy protects the packet k when it comes from src.
+func (n *Node) protects(src netip.Addr, k PacketKey) bool {
+	k.Src = src
+	return n.lookup(esp.DirectionOut, k) != nil
 }

@@ -76,6 +76,7 @@ func (n *Node) sendDatagram(in DatagramOut) {
 		return
 	}
 	n.ports[in.Src.Port()] = struct{}{}
+	in.MayFragment = in.MayFragment || in.Discover && key.Bytes > n.pathMTUTo(key.Dst)
 	b := make([]byte, key.Bytes)
 	copy(b[ip+header.UDPMinimumSize:], in.Payload)
 	n.writeLocalIP(b, src, in.Dst.Addr(), protocolUDP, in.HopLimit, in.MayFragment)
@@ -101,6 +102,7 @@ func (n *Node) sendEcho(in EchoOut) {
 		n.dropKey(key, DropTooBig, fromInside)
 		return
 	}
+	in.MayFragment = in.MayFragment || in.Discover && key.Bytes > n.pathMTUTo(key.Dst)
 	b := make([]byte, key.Bytes)
 	copy(b[ip+header.ICMPv4MinimumSize:], in.Payload)
 	n.writeLocalIP(b, src, in.Dst, protocol, in.HopLimit, in.MayFragment)
@@ -123,7 +125,7 @@ func (n *Node) sendEcho(in EchoOut) {
 // chooseSource is k's source address if it is the node's own and of the
 // destination's family, or one that fits when k has none.
 func (n *Node) chooseSource(k PacketKey) (netip.Addr, bool) {
-	if !k.Dst.IsValid() || k.Dst.Is4In6() {
+	if !k.Dst.IsValid() || notADestination(k.Dst) {
 		return k.Src, false
 	}
 	if !k.Src.IsValid() || k.Src.IsUnspecified() {

@@ -79,6 +79,28 @@ func TestDatagramChecksums(t *testing.T) {
 	}
 }
 
+// TestChecksumIsNeverZero sends every datagram of two octets: a sum of zero must be
+// sent as all ones (RFC 768).
+func TestChecksumIsNeverZero(t *testing.T) {
+	n := router(t)
+	for _, dst := range []string{"10.1.0.5:50", "[2001:db8:1::5]:50"} {
+		ones := 0
+		for v := range 0x10000 {
+			out := n.Handle(0, DatagramOut{Src: netip.AddrPortFrom(netip.Addr{}, 40), Dst: port(dst), Payload: []byte{byte(v >> 8), byte(v)}})
+			b := out[0].(*PacketOut).Bytes
+			switch sum := b[len(b)-4:]; {
+			case sum[0] == 0 && sum[1] == 0:
+				t.Fatalf("%s: %#x is sent without checksum", dst, v)
+			case sum[0] == 0xff && sum[1] == 0xff:
+				ones++
+			}
+		}
+		if ones == 0 {
+			t.Errorf("%s: no datagram had a sum of zero", dst)
+		}
+	}
+}
+
 func TestDatagramOut(t *testing.T) {
 	n := router(t)
 	for _, c := range []struct {
@@ -104,6 +126,8 @@ func TestDatagramOut(t *testing.T) {
 		{Src: port("10.9.9.9:1"), Dst: port("10.1.0.5:50")},
 		{Src: port("[2001:db8:1::1]:1"), Dst: port("10.1.0.5:50")},
 		{Src: port("10.1.0.1:1")},
+		{Dst: port("127.0.0.1:50")},
+		{Dst: port("[::ffff:10.1.0.5]:50")},
 	} {
 		if diff := cmp.Diff([]DropReason{DropNoSource}, reasons(n.Handle(0, in))); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", in, diff)
@@ -143,8 +167,10 @@ func TestFromInsideFillsTheSourceIn(t *testing.T) {
 			t.Errorf("%s: sent %v, want %x", c.name, got, c.want)
 		}
 	}
-	if diff := cmp.Diff([]DropReason{DropMartian}, reasons(n.Handle(0, FromInside{Bytes: udp(t, "10.9.9.9:1", "10.1.0.5:50", nil)}))); diff != "" {
-		t.Errorf("a foreign source (-want +got):\n%s", diff)
+	for _, b := range [][]byte{udp(t, "10.9.9.9:1", "10.1.0.5:50", nil), udp(t, "0.0.0.0:1", "127.0.0.1:50", nil)} {
+		if diff := cmp.Diff([]DropReason{DropMartian}, reasons(n.Handle(0, FromInside{Bytes: b}))); diff != "" {
+			t.Errorf("a foreign source or destination (-want +got):\n%s", diff)
+		}
 	}
 }
 

@@ -91,7 +91,7 @@ func (n *Node) parseInner(inner []byte, nextHeader uint8, outer *packet, a *asso
 		return reason
 	case q.v6 != (nextHeader == esp.NextHeaderIPv6):
 		return DropInnerNotIP
-	case martian(q.key.Src, q.key.Dst) || n.routes.isLocal(q.key.Src):
+	case n.martian(q):
 		return DropMartian
 	case !a.policy.Matches(esp.DirectionIn, q.key.flow()):
 		a.counters.SelectorMismatches++

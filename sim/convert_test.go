@@ -153,3 +153,18 @@ func TestConfiguredPolicies(t *testing.T) {
 		t.Errorf("policies (-want +got):\n%s", d)
 	}
 }
+
+// What a node refuses is said when the run is made, for every node at once.
+func TestNewChecksEveryNode(t *testing.T) {
+	plan := &topology.Plan{Lab: topology.Lab{Name: "two faults", Duration: time.Second}}
+	for _, name := range []string{"a", "b"} {
+		plan.Nodes = append(plan.Nodes, topology.Node{Name: name, Implementation: topology.ImplementationHost,
+			Interfaces: []topology.Interface{{Name: "eth0", MTUBytes: 5}}})
+	}
+	_, err := New(plan, Options{})
+	for _, want := range []string{`node "a" interface "eth0": an MTU of 5 bytes`, `node "b" interface "eth0": an MTU of 5 bytes`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("New said %v, want %q in it", err, want)
+		}
+	}
+}

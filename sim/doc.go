@@ -11,6 +11,14 @@
 // sim/guest), and it is not a protocol: it looks at packets only to judge
 // them.
 //
+// The way of what happens: Step takes what is due off the timeline and makes
+// Orders of it; Observe takes what nodes answer, Transit, Dropped and Unreachable
+// what becomes of packets. All of them write records (record.go), follow what
+// expectations ask for (state.go, flow_meter.go) and tell the invariants
+// (invariant_*.go), each of which judges by its own means: by the octets on the
+// wire, where it can, and not by the code that it judges. Finish brings
+// everything into a Result.
+//
 // What must stay true:
 //
 //   - The same plan, seed and order of calls give the same Orders, the same

@@ -69,13 +69,13 @@ func (f *flow) send(now time.Duration) Order {
 	binary.BigEndian.PutUint64(payload[flowTagBytes+4:], uint64(now))
 	if f.Protocol == topology.ProtocolICMP {
 		return Order{Node: f.from, Input: node.EchoOut{
-			Src: f.FromAddr, Dst: f.ToAddr, ID: f.number, Sequence: uint16(sequence), Payload: payload,
+			Src: f.FromAddr, Dst: f.ToAddr, ID: f.number, Sequence: uint16(sequence), Payload: payload, Discover: true,
 		}}
 	}
 	return Order{Node: f.from, Input: node.DatagramOut{
 		Src:     netip.AddrPortFrom(f.FromAddr, f.SourcePort),
 		Dst:     netip.AddrPortFrom(f.ToAddr, f.DestinationPort),
-		Payload: payload,
+		Payload: payload, Discover: true,
 	}}
 }
 

@@ -61,7 +61,7 @@ func (i *amplificationInvariant) observe(o observation) {
 	switch {
 	case seen.direction == impair.Down && h.FromInitiator():
 		peer := i.peer(peerKey{seen.node, p.src, h.InitiatorSPI})
-		peer.received += uint64(len(p.ike))
+		peer.received += uint64(p.ikeBytes())
 		for _, spi := range peer.spiR {
 			peer.validated = peer.validated || spi == h.ResponderSPI
 		}
@@ -74,7 +74,7 @@ func (i *amplificationInvariant) observe(o observation) {
 			return
 		}
 		i.checks++
-		peer.sent += uint64(len(p.ike))
+		peer.sent += uint64(p.ikeBytes())
 		if peer.sent > peer.received {
 			i.violated(seen.now, "%s sent the unvalidated address %s %d octets of IKE though only %d came from it",
 				i.c.node(seen.node), p.dst, peer.sent, peer.received)

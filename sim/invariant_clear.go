@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,7 +17,21 @@ type clearInvariant struct {
 	verdict
 	c        invariantConfig
 	policies [][]policyInForce // by node
+	// clear remembers, by node, traffic that no policy is about, until the
+	// node's policies change.
+	clear []map[traffic]struct{}
 }
+
+// traffic is what policies look at.
+type traffic struct {
+	src, dst         netip.Addr
+	protocol         uint8
+	srcPort, dstPort uint16
+	portsKnown       bool
+}
+
+// trafficRememberedMax bounds what is remembered per node.
+const trafficRememberedMax = 4096
 
 // policyInForce is a policy with the SA that brought it, if it was one.
 type policyInForce struct {
@@ -26,7 +41,9 @@ type policyInForce struct {
 }
 
 func newClearInvariant(c invariantConfig) *clearInvariant {
-	i := &clearInvariant{c: c, policies: make([][]policyInForce, len(c.nodes))}
+	i := &clearInvariant{
+		c: c, policies: make([][]policyInForce, len(c.nodes)), clear: make([]map[traffic]struct{}, len(c.nodes)),
+	}
 	for node, policies := range c.policies {
 		for _, p := range policies {
 			i.policies[node] = append(i.policies[node], policyInForce{policy: p, configured: true})
@@ -40,6 +57,7 @@ func (*clearInvariant) name() string { return InvariantNoCleartext }
 func (i *clearInvariant) observe(o observation) {
 	switch o := o.(type) {
 	case *installed:
+		i.clear[o.by.node] = nil
 		i.policies[o.by.node] = append(i.policies[o.by.node], policyInForce{policy: o.policy, spiIn: o.spiIn})
 	case *removed:
 		i.policies[o.node] = slices.DeleteFunc(i.policies[o.node], func(p policyInForce) bool {
@@ -58,6 +76,10 @@ func (i *clearInvariant) judge(o *sighted) {
 	if p.esp != nil || o.own && passesBy(p) {
 		return
 	}
+	key := traffic{p.src, p.dst, p.protocol, p.srcPort, p.dstPort, p.portsKnown}
+	if _, known := i.clear[o.node][key]; known {
+		return
+	}
 	for _, in := range i.policies[o.node] {
 		if p.under(in.local, in.remote) {
 			i.violated(o.now, "%s put a packet from %s to %s (protocol %d, %d bytes) on the wire in clear, though child %s of connection %s protects it",
@@ -65,6 +87,10 @@ func (i *clearInvariant) judge(o *sighted) {
 			return
 		}
 	}
+	if i.clear[o.node] == nil || len(i.clear[o.node]) == trafficRememberedMax {
+		i.clear[o.node] = map[traffic]struct{}{}
+	}
+	i.clear[o.node][key] = struct{}{}
 }
 
 // passesBy reports whether a node's own packet is one that policies do not

@@ -78,11 +78,11 @@ func fragmentNumber(h wire.Header, message []byte) uint16 {
 }
 
 func (i *retransmissionInvariant) judge(seen *sighted, key messageKey) {
-	print := sha256.Sum256(seen.packet.ike)
+	octets := sha256.Sum256(seen.packet.ike)
 	before, again := i.sent[key]
 	if again {
 		i.checks++
-		if before != print {
+		if before != octets {
 			what := "request"
 			if key.flags&wire.FlagResponse != 0 {
 				what = "response"
@@ -99,7 +99,7 @@ func (i *retransmissionInvariant) judge(seen *sighted, key messageKey) {
 		i.order[i.next] = key
 		i.next = (i.next + 1) % messagesRememberedMax
 	}
-	i.sent[key] = print
+	i.sent[key] = octets
 }
 
 func (i *retransmissionInvariant) finish(time.Duration) InvariantResult { return i.result(i.name()) }

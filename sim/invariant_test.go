@@ -156,6 +156,8 @@ func TestNoCleartext(t *testing.T) {
 			observations: []observation{down(t, nodeA, inner)}},
 		"an SA brings its own policy": {
 			observations: []observation{installedOnB, up(t, nodeB, udp(hostB, hostA, 6000, 5000, nil))}, violation: "gw-b put a packet"},
+		"also for traffic that was clear before": {
+			observations: []observation{up(t, nodeB, udp(hostB, hostA, 6000, 5000, nil)), installedOnB, up(t, nodeB, udp(hostB, hostA, 6000, 5000, nil))}, violation: "gw-b put a packet"},
 		"which goes with it": {
 			observations: []observation{installedOnB, &removed{now: 0, node: nodeB, spiIn: installedOnB.spiIn, spiOut: installedOnB.spiOut},
 				up(t, nodeB, udp(hostB, hostA, 6000, 5000, nil))}},

@@ -36,8 +36,9 @@ type espKeysID struct {
 func (r *Run) Observe(now time.Duration, nodeIndex int, out node.Output) {
 	switch out := out.(type) {
 	case *node.PacketOut:
-		if out.Exchange != nil && r.seen.look(out.Bytes) {
-			r.ladder.sent(now, nodeIndex, r.plan.Nodes[nodeIndex].Name, r.peerName(r.seen.dst), out.Exchange, len(r.seen.ike))
+		// Of a message in fragments, the first stands for all.
+		if out.Exchange != nil && r.seen.look(out.Bytes) && r.seen.ike != nil {
+			r.ladder.sent(now, nodeIndex, r.plan.Nodes[nodeIndex].Name, r.peerName(r.seen.dst), out.Exchange, r.seen.ikeBytes())
 		}
 	case *node.Deliver:
 		r.delivered(now, nodeIndex, out)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/ikelab/ikelab/sim/capture"
@@ -143,6 +144,23 @@ type Failure struct {
 	RemoteProposals []string `json:"remote_proposals,omitempty"`
 	// Fields are the record's further facts.
 	Fields []trace.Field `json:"fields,omitempty"`
+}
+
+// MarshalJSON writes the failure in the manner of the rest of the result.
+func (f Failure) MarshalJSON() ([]byte, error) {
+	type fact struct {
+		Key   string `json:"key"`
+		Value string `json:"value"`
+	}
+	type plain Failure
+	out := struct {
+		plain
+		Fields []fact `json:"fields,omitempty"`
+	}{plain: plain(f)}
+	for _, field := range f.Fields {
+		out.Fields = append(out.Fields, fact(field))
+	}
+	return json.Marshal(out)
 }
 
 // NodeResult is what one node did besides its connections.

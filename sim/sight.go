@@ -37,6 +37,18 @@ type sight struct {
 	esp []byte
 	// icmp is the ICMP message, nil when the packet is none.
 	icmp []byte
+	// partial says that the packet is the first of several fragments, so that
+	// ike, esp and icmp are only the beginning.
+	partial bool
+}
+
+// ikeBytes is the length of the IKE message in octets. Of a first fragment it is
+// what the message itself says.
+func (s *sight) ikeBytes() int {
+	if s.partial {
+		return int(binary.BigEndian.Uint32(s.ike[24:]))
+	}
+	return len(s.ike)
 }
 
 // icmpHeaderBytes is the length of an ICMP error in front of what it quotes
@@ -66,7 +78,7 @@ func (s *sight) quote() []byte {
 func (s *sight) look(b []byte) bool {
 	*s = sight{bytes: b}
 	var payload []byte
-	first := true // not a later fragment
+	var first bool // not a later fragment
 	switch header.IPVersion(b) {
 	case header.IPv4Version:
 		h := header.IPv4(b)
@@ -75,7 +87,7 @@ func (s *sight) look(b []byte) bool {
 		}
 		s.src, s.dst = netip.AddrFrom4(h.SourceAddress().As4()), netip.AddrFrom4(h.DestinationAddress().As4())
 		s.protocol = h.Protocol()
-		first = h.FragmentOffset() == 0
+		first, s.partial = h.FragmentOffset() == 0, h.More()
 		payload = b[h.HeaderLength():]
 	case header.IPv6Version:
 		h := header.IPv6(b)
@@ -83,7 +95,8 @@ func (s *sight) look(b []byte) bool {
 			return false
 		}
 		s.src, s.dst = netip.AddrFrom16(h.SourceAddress().As16()), netip.AddrFrom16(h.DestinationAddress().As16())
-		s.protocol, payload, first = skipExtensions(h.NextHeader(), b[header.IPv6MinimumSize:])
+		payload = b[header.IPv6MinimumSize:]
+		s.protocol, payload, first = s.skipExtensions(h.NextHeader(), payload)
 	default:
 		return false
 	}
@@ -95,7 +108,7 @@ func (s *sight) look(b []byte) bool {
 
 // skipExtensions walks over IPv6 extension headers (RFC 8200, section 4) to
 // the transport header. first is false behind a later fragment's header.
-func skipExtensions(next uint8, b []byte) (protocol uint8, payload []byte, first bool) {
+func (s *sight) skipExtensions(next uint8, b []byte) (protocol uint8, payload []byte, first bool) {
 	for {
 		switch next {
 		case 0, 43, 60: // hop-by-hop, routing, destination options
@@ -108,6 +121,7 @@ func skipExtensions(next uint8, b []byte) (protocol uint8, payload []byte, first
 			if !f.IsValid() {
 				return next, nil, false
 			}
+			s.partial = f.More()
 			if next, b = f.NextHeader(), b[header.IPv6FragmentHeaderSize:]; f.FragmentOffset() != 0 {
 				return next, nil, false
 			}

@@ -163,7 +163,7 @@ func (r *Run) results(now time.Duration) topology.Results {
 
 // nodeResults and connectionResults are the same values for the Result.
 func (r *Run) nodeResults() []NodeResult {
-	var out []NodeResult
+	out := []NodeResult{}
 	for n := range r.nodes {
 		state := &r.nodes[n]
 		result := NodeResult{Name: state.plan.Name, PacketsDropped: state.dropped}
@@ -177,7 +177,7 @@ func (r *Run) nodeResults() []NodeResult {
 }
 
 func (r *Run) connectionResults() []ConnectionResult {
-	var out []ConnectionResult
+	out := []ConnectionResult{}
 	for n := range r.nodes {
 		state := &r.nodes[n]
 		for i := range state.connections {
@@ -186,7 +186,7 @@ func (r *Run) connectionResults() []ConnectionResult {
 				Node: state.plan.Name, Name: plan.Name,
 				Established: c.standing > 0, EstablishedCount: c.establishedCount, EstablishedAt: c.establishedAt,
 				Failed: c.failed, FailedCount: c.failedCount,
-				Attempts: c.attempts, Retransmissions: c.retransmissions, NAT: c.nat, Encap: c.encap,
+				Attempts: c.attempts, Retransmissions: c.retransmissions, NAT: c.nat, Encap: c.encap, Children: []ChildResult{},
 			}
 			for j, ch := range c.children {
 				result.Children = append(result.Children, ChildResult{

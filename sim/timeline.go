@@ -42,7 +42,7 @@ func (t *timeline) next() (at time.Duration, ok bool) {
 
 // pop takes the first entry that is due at now, or before.
 func (t *timeline) pop(now time.Duration) (d due, ok bool) {
-	if at, any := t.next(); !any || at > now {
+	if at, ok := t.next(); !ok || at > now {
 		return due{}, false
 	}
 	return heap.Pop(&t.entries).(due), true

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ikelab/ikelab/ike/suite"
+	"github.com/ikelab/ikelab/ike/wire"
 )
 
 func (l *loader) planConnection(it *item) Connection {
@@ -37,6 +39,7 @@ func (l *loader) planConnection(it *item) Connection {
 		Remote: l.auth(it, "remote"),
 	}
 	l.checkLocalAddrs(it)
+	l.checkPorts(it, &c)
 	children := it.children("child")
 	if len(children) > childrenPerConnMax {
 		l.errorf(children[childrenPerConnMax].rng, "Too many children", "A connection has at most %d children.", childrenPerConnMax)
@@ -49,6 +52,29 @@ func (l *loader) planConnection(it *item) Connection {
 		l.warnf(it.rng, "Connection without a child", "connection %q protects no traffic; give it a child block.", it.label)
 	}
 	return c
+}
+
+// checkPorts refuses ports that IKE does not use with each other: a peer at 500 floats
+// to 4500 with both (RFC 7296 §2.23), so one of each cannot be.
+func (l *loader) checkPorts(it *item, c *Connection) {
+	at := it.rng
+	for _, name := range []string{"local_port", "remote_port"} {
+		a := it.attr(name)
+		if !a.ok {
+			return
+		}
+		if !a.set {
+			continue
+		}
+		at = a.rng
+		if p := value[uint64](it, name); p != portIKE && p != portNATT {
+			l.errorf(a.rng, "Invalid "+name, "%s is %d; IKE is spoken at %d, or at %d with ESP in UDP from the beginning.", name, p, portIKE, portNATT)
+			return
+		}
+	}
+	if c.LocalPort != c.RemotePort {
+		l.errorf(at, "Different ports", "local_port is %d and remote_port is %d; both are %d or both are %d.", c.LocalPort, c.RemotePort, portIKE, portNATT)
+	}
 }
 
 // auth answers one end's authentication. A block that is left out has the defaults.
@@ -136,8 +162,32 @@ func (l *loader) planChild(conn, it *item, c *Connection) Child {
 	if child.StartAction != StartNone && len(c.RemoteAddrs) == 0 && conn.attr("remote_addrs").ok && it.attr("start_action").ok {
 		l.errorf(it.attr("start_action").rng, "Nobody to start with", "The connection has no remote_addrs, so it can only respond; give it some, or take start_action out.")
 	}
+	if child.ReplayWindowPackets == 0 && it.attr("replay_window").ok {
+		l.withoutESN(it, &child)
+	}
 	l.checkFamilies(it, child)
 	return child
+}
+
+// withoutESN takes extended sequence numbers out of a child without replay window,
+// which RFC 4303 §2.2.1 does not allow together; where the file asks for them, it is
+// told so.
+func (l *loader) withoutESN(it *item, child *Child) {
+	asked := it.attr("esp_proposals")
+	esn := suite.Transform{Type: suite.TransformESN, ID: suite.ESNYes}
+	for i, p := range child.ESPProposals {
+		if !slices.Contains(p.Transforms, esn) {
+			continue
+		}
+		if asked.set {
+			l.errorf(it.attr("replay_window").rng, "Extended sequence numbers without a replay window",
+				"%q asks for esn, which needs a replay window (RFC 4303 §2.2.1): set one, or take esn out.", p.String())
+			return
+		}
+		child.ESPProposals[i] = p.Clone()
+		child.ESPProposals[i].Transforms = slices.DeleteFunc(child.ESPProposals[i].Transforms,
+			func(t suite.Transform) bool { return t == esn })
+	}
 }
 
 // checkFamilies reports selectors of which no pair has one family: nothing would match.
@@ -341,7 +391,14 @@ func (l *loader) identitiesOf(id Identity, addresses []netip.Addr) []Identity {
 	return out
 }
 
-func idKey(id Identity) string { return string(rune(id.Type)) + string(bytes.ToLower(id.Data)) }
+// idKey is equal for equal identities; names are compared without regard to case.
+func idKey(id Identity) string {
+	data := id.Data
+	if id.Type == wire.IDTypeFQDN || id.Type == wire.IDTypeRFC822Addr {
+		data = bytes.ToLower(data)
+	}
+	return string(rune(id.Type)) + string(data)
+}
 
 // secretKey reads a key in swanctl's notation: text, 0x and hexadecimal digits, or 0s
 // and Base64.

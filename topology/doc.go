@@ -1,15 +1,19 @@
 // Package topology reads a lab file and answers a validated [Plan].
 //
 // A lab is HCL (design.md §4, docs/language.md): blocks whose attributes are
-// expressions, which refer to each other by traversal. Load goes through four
-// stages, each of which reports everything it finds before the next one starts:
+// expressions, which refer to each other by traversal. The files, by role:
 //
-//   - schema.go names every block and attribute there is, with type, unit, range
+//   - schema.go names every block and attribute there is, with kind, unit, range
 //     and default; what a later version brings is in it too, to be refused by name;
-//   - eval.go and refs.go evaluate attributes on demand, each once, in the order in
-//     which they need each other, so that a cycle is found with its path;
-//   - config_*.go turn instances of blocks into typed values with source ranges;
-//   - addresses.go, routes.go and plan_build.go derive what the file leaves open.
+//   - expand.go compares the file with the schema, and makes instances of blocks
+//     with count and for_each;
+//   - eval.go evaluates attributes on demand, each once, in the order in which they
+//     need each other, so that a cycle is found with its path; uses.go finds what an
+//     expression names, refs.go what that is, tree.go what the expression sees of it;
+//   - kinds.go, kinds_net.go and units.go turn values into typed ones with their
+//     source ranges; action.go and measure.go are the words of steps and results;
+//   - build.go, connection.go, flow.go and expect.go make the plan of typed values;
+//     addresses.go and routes.go derive what the file leaves open.
 //
 // What must stay true:
 //

@@ -26,6 +26,7 @@ type decl struct {
 	expanded  cell
 	instances []*item
 	keys      []string
+	byKey     map[string]int
 	used      bool
 }
 
@@ -151,6 +152,10 @@ func (d *decl) add(e *env, key, name, path string) bool {
 	it.decl, it.name, it.label, it.rng = d, name, d.name, d.block.LabelRanges[0]
 	it.setPath(path)
 	it.index = len(d.instances)
+	if d.byKey == nil {
+		d.byKey = map[string]int{}
+	}
+	d.byKey[key] = it.index
 	d.instances, d.keys = append(d.instances, it), append(d.keys, key)
 	return true
 }

@@ -255,13 +255,13 @@ const noSample = "no samples"
 func (j *judge) shown(r *Results) []Operand {
 	out := make([]Operand, 0, len(j.operands))
 	for _, o := range j.operands {
-		text := ""
+		one := Operand{Text: o.text}
 		if v, err := j.eval(o.expr, j.conditionTree, r); err != nil {
-			text = err.Error()
+			one.Value = err.Error()
 		} else {
-			text = show(v, o.duration)
+			one.Value = show(v, o.duration)
 		}
-		out = append(out, Operand{Text: o.text, Value: text})
+		out = append(out, one)
 	}
 	return out
 }

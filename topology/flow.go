@@ -102,8 +102,7 @@ func (l *loader) flowRate(it *item, sizeBytes int) (Rate, bool) {
 	perSecond := r.packetsPerSecond
 	if perSecond == nil {
 		if sizeBytes == 0 {
-			l.errorf(it.attr("rate").rng, "Rate of empty packets", "A rate in bits needs packets with a size; write pps, or a size above 0.")
-			return Rate{}, false
+			return Rate{}, false // the size is wrong, and said to be
 		}
 		perSecond = new(big.Rat).SetFrac(new(big.Int).SetUint64(r.bitsPerSecond), big.NewInt(int64(sizeBytes)*8))
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 
 	"github.com/ikelab/ikelab/impair"
 )
@@ -162,6 +161,8 @@ func (k boolean) decode(s source, v cty.Value) (any, bool) {
 type integer struct {
 	min, max uint64
 	unit     string
+	// orZero also lets 0 through, which then means none.
+	orZero bool
 }
 
 func (k integer) what() string {
@@ -181,10 +182,21 @@ func (k integer) decode(s source, v cty.Value) (any, bool) {
 		return nil, s.bad("%s takes a whole number; this is %s.", s.name, f.Text('g', 6))
 	}
 	n, accuracy := f.Uint64()
+	if accuracy == big.Exact && n == 0 && k.orZero {
+		return n, true
+	}
 	if accuracy != big.Exact || n < k.min || n > k.max {
-		return nil, s.bad("%s is %s; it lies between %d and %d.", s.name, f.Text('g', 20), k.min, k.max)
+		return nil, s.bad("%s is %s; it lies between %d and %d%s.", s.name, f.Text('g', 20), k.min, k.max, noneBy(k.orZero, "0"))
 	}
 	return n, true
+}
+
+// noneBy ends a diagnostic about a value that may also be zero.
+func noneBy(orZero bool, zero string) string {
+	if orZero {
+		return ", or is " + zero + " for none"
+	}
+	return ""
 }
 
 // decimal is a number from min to max, such as a probability.
@@ -215,7 +227,11 @@ func (k decimal) decode(s source, v cty.Value) (any, bool) {
 
 // span is a length of time or an instant: a string with a unit, or an expression of
 // seconds. A number that stands in the file has no unit and is refused.
-type span struct{ min, max time.Duration }
+type span struct {
+	min, max time.Duration
+	// orZero also lets 0 through, which then means none.
+	orZero bool
+}
 
 func (span) what() string { return `a duration with a unit, e.g. "40s"` }
 func (span) value(typed any) cty.Value {
@@ -245,8 +261,9 @@ func (k span) decode(s source, v cty.Value) (any, bool) {
 		return nil, s.bad("%s: %s.", s.name, err)
 	case d < 0:
 		return nil, s.bad("%s is %v; it cannot be negative.", s.name, d)
+	case d == 0 && k.orZero:
 	case d < k.min:
-		return nil, s.bad("%s is %v; it is at least %v.", s.name, d, k.min)
+		return nil, s.bad("%s is %v; it is at least %v%s.", s.name, d, k.min, noneBy(k.orZero, "0s"))
 	case d > limit:
 		return nil, s.bad("%s is %v; it is at most %v.", s.name, d, limit)
 	}
@@ -541,12 +558,4 @@ func (k timestamp) decode(s source, v cty.Value) (any, bool) {
 		return nil, s.bad("%q is not a time; write it as RFC 3339 does, e.g. %q.", v.AsString(), epochDefault)
 	}
 	return t.UTC(), true
-}
-
-// toNumber converts a string of digits that a template made into a number.
-func toNumber(v cty.Value) cty.Value {
-	if n, err := convert.Convert(v, cty.Number); err == nil {
-		return n
-	}
-	return v
 }

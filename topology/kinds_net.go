@@ -449,7 +449,7 @@ func (k traffic) decode(s source, v cty.Value) (any, bool) {
 	if isReference(v) {
 		it := referenceOf(v)
 		var prefixes []netip.Prefix
-		ok := true
+		var ok bool
 		switch it.schema.name {
 		case "network":
 			prefixes, ok = it.prefixes()

@@ -37,7 +37,9 @@ const (
 	watchesMax             = 4096
 	durationMaxDefault     = 365 * 24 * time.Hour
 	retransmitTriesMax     = 100
-	replayWindowPacketsMax = 1 << 16
+	replayWindowPacketsMin = 32 // what package esp has, as is the next line
+	replayWindowPacketsMax = 4096
+	flowSizeBytesMin       = 20     // a flow's tag, sequence number and time (package sim)
 	flowSizeBytesMax       = 65_507 // the largest UDP payload over IPv4
 	flowIntervalMin        = time.Microsecond
 	secretBytesMax         = 4096
@@ -49,8 +51,10 @@ const (
 	flowSourcePortFirst    = 49_152 // RFC 6335 §6, dynamic ports
 	flowDestinationPort    = 9      // discard (RFC 863)
 	epochDefault           = "2026-01-01T00:00:00Z"
-	freeAddressAttemptsMax = 1 << 20
 	retransmitBaseMin      = 1.0
 	retransmitBaseMax      = 10.0
+	repeatedMin            = 100 * time.Millisecond // of what package ike does again and again
+	portIKE                = 500                    // RFC 7296 §2
+	portNATT               = 4500                   // RFC 3948
 	retransmitTimeoutMin   = time.Millisecond
 )

@@ -101,8 +101,10 @@ func readBounded(fsys fs.FS, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	src, err := io.ReadAll(io.LimitReader(f, fileBytesMax+1))
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
 	if err == nil && len(src) > fileBytesMax {
 		err = fmt.Errorf("%s is longer than %d bytes; a lab is not that long", path, fileBytesMax)
 	}

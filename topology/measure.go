@@ -208,7 +208,7 @@ var watchFunctionNames = []string{"event_count", "event_time"}
 // watchFunctions makes event_count and event_time. Before the run they note the
 // selectors that are asked for; with results they answer.
 func (l *loader) watchFunctions(r *Results) map[string]function.Function {
-	make := func(answer func(WatchResult, Selector) cty.Value) function.Function {
+	watching := func(answer func(WatchResult, Selector) cty.Value) function.Function {
 		return function.New(&function.Spec{
 			Params: []function.Parameter{{Name: "selector", Type: cty.DynamicPseudoType}},
 			Type:   function.StaticReturnType(cty.Number),
@@ -233,8 +233,8 @@ func (l *loader) watchFunctions(r *Results) map[string]function.Function {
 		})
 	}
 	return map[string]function.Function{
-		"event_count": make(func(w WatchResult, _ Selector) cty.Value { return cty.NumberUIntVal(w.Count) }),
-		"event_time": make(func(w WatchResult, s Selector) cty.Value {
+		"event_count": watching(func(w WatchResult, _ Selector) cty.Value { return cty.NumberUIntVal(w.Count) }),
+		"event_time": watching(func(w WatchResult, s Selector) cty.Value {
 			if w.Count < uint64(s.Nth) {
 				return cty.UnknownVal(cty.Number).RefineNotNull()
 			}

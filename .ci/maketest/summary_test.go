@@ -74,6 +74,7 @@ func TestSummaryPrintsFailuresAndBuildErrors(t *testing.T) {
 {"Action":"output","Package":"p","Test":"TestD","Output":"    d_test.go:4: want 1, got 2\n"}
 {"Action":"fail","Package":"p","Test":"TestD","Elapsed":0}
 {"Action":"fail","Package":"p","Elapsed":0.1}
+{"Action":"fail","Package":"q","Elapsed":0,"FailedBuild":"q"}
 `
 	var s summary
 	var while strings.Builder
@@ -85,8 +86,9 @@ func TestSummaryPrintsFailuresAndBuildErrors(t *testing.T) {
 			t.Errorf("output lacks %q:\n%s", want, while.String())
 		}
 	}
-	if len(s.failed) != 1 {
-		t.Errorf("failed tests: %v", s.failed)
+	want := []testKey{{"p", "TestD"}, {"q", "(as a whole, see above)"}}
+	if diff := cmp.Diff(want, s.failed, cmp.AllowUnexported(testKey{})); diff != "" {
+		t.Errorf("failures (-want +got):\n%s", diff)
 	}
 }
 

@@ -64,18 +64,24 @@ func toolProbe(name, what, cure string, args ...string) probe {
 		if err != nil {
 			return "", fmt.Errorf("no %s in PATH", name)
 		}
-		out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
-		if err != nil {
+		cmd := exec.CommandContext(ctx, path, args...)
+		var out, errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Run(); err != nil {
 			return "", fmt.Errorf("%s %s: %w", path, strings.Join(args, " "), err)
 		}
-		return firstLine(out), nil
+		// Most print their version to standard output and complaints to standard error, dot its version there.
+		if line := firstLine(out.Bytes()); line != "" {
+			return line, nil
+		}
+		return firstLine(errs.Bytes()), nil
 	}}
 }
 
-// firstLine is the first line of a program's output that says something. What tshark says of root comes before.
+// firstLine is the first line of a program's output that says something.
 func firstLine(out []byte) string {
 	for _, line := range strings.Split(string(out), "\n") {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "Running as user") {
+		if line = strings.TrimSpace(line); line != "" {
 			return strings.TrimSuffix(line, ".")
 		}
 	}

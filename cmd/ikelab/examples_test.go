@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -255,6 +256,11 @@ func TestArtefacts(t *testing.T) {
 	}
 	if content, err := os.ReadFile(stranger); err != nil || string(content) != "mine" {
 		t.Errorf("a stranger's file is now %q, %v", content, err)
+	}
+	// Anybody can check the digest: it is over the trace as it is written.
+	digest, _ := closing(t, here(t, "run", example("first-tunnel")))
+	if sum := fmt.Sprintf("digest  sha256:%x", sha256.Sum256(before[traceFile])); sum != digest {
+		t.Errorf("the trace's %s is not the run's %s", sum, digest)
 	}
 	records := 0
 	file, err := os.Open(filepath.Join(dir, traceFile))

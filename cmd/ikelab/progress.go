@@ -111,7 +111,7 @@ func (m progressModel) View() tea.View {
 		return tea.NewView("")
 	}
 	return tea.NewView(progressBar(now.Now, now.Until) + " " +
-		report.ProgressLine(now.Now, now.Until, now.Events, time.Since(m.begun)))
+		report.ProgressLine(*now, time.Since(m.begun)))
 }
 
 // progressBar draws how much of the virtual time is over.

@@ -50,3 +50,25 @@ func TestReadmeShowsWhatIsPrinted(t *testing.T) {
 		t.Errorf("README.md (-written +printed); make golden rewrites it:\n%s", diff)
 	}
 }
+
+// TestReadmePictureIsDrawn holds the README's picture of the first lab to what graph draws.
+func TestReadmePictureIsDrawn(t *testing.T) {
+	path := filepath.Join("..", "..", "examples", "first-tunnel.svg")
+	o := here(t, "graph", example("first-tunnel"))
+	if o.status != exitOK {
+		t.Fatal(o.err)
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(o.out), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	picture, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(picture), o.out); diff != "" {
+		t.Errorf("%s (-written +drawn); make golden rewrites it:\n%s", path, diff)
+	}
+}

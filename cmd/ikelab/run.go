@@ -101,6 +101,7 @@ func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
 		return err
 	}
 	opt := sim.Options{Until: f.until}
+	opt.Trace.RecordsMax = 1 // nothing here reads them back; with --out they go to the file
 	if f.seeded {
 		opt.Seed = &f.seed
 	}

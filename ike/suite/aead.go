@@ -80,7 +80,7 @@ func (c *wholeTag) Open(iv, text, icv, aad, tail []byte) error {
 	}
 	copy(c.nonce[gcmSaltBytes:], iv)
 	n := len(text)
-	sealed := text[:n:n]
+	var sealed []byte
 	if adjacent(text, icv) {
 		sealed = text[:n+len(icv)]
 	} else {

@@ -153,7 +153,7 @@ func (p ecpPrivate) Finish(peer []byte) ([]byte, error) {
 	}
 	shared, err := p.key.ECDH(public)
 	if err != nil {
-		return nil, fmt.Errorf("%w for %v: %v", ErrPublic, p.transform(), err)
+		return nil, fmt.Errorf("%w for %v: %w", ErrPublic, p.transform(), err)
 	}
 	return shared, nil
 }

@@ -11,8 +11,7 @@ import (
 // Exponents have the length that RFC 3526 §8 gives for its second, higher
 // estimate of each group's strength (320, 420, 480, 540 and 620 bits), rounded
 // up to whole octets; RFC 7296 §5 asks for no less. math/big does not run in
-// constant time: that is acceptable here, where exponents live for one run, and
-// is said so in this place.
+// constant time, which a testbed whose exponents live for one run can accept.
 type modp struct {
 	p             *big.Int
 	top           *big.Int // p - 1, the first value that is too large

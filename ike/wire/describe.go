@@ -4,12 +4,29 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
+
+// descriptionBytesMax bounds a description: a peer decides what a payload holds.
+const descriptionBytesMax = 256
 
 // Describe is a payload as a ladder diagram shows it, without secrets or long
 // values: "N(NAT_DETECTION_SOURCE_IP)", "KE(x25519)", "TSi[10.1.0.0/16]",
-// "D(ESP 1 SPI)".
+// "D(ESP 1 SPI)". A text of more than 256 octets is cut and ends in "…".
 func Describe(p Payload) string {
+	const cut = "…"
+	s := describe(p)
+	if len(s) <= descriptionBytesMax {
+		return s
+	}
+	end := descriptionBytesMax - len(cut)
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + cut
+}
+
+func describe(p Payload) string {
 	switch p := p.(type) {
 	case *SA:
 		return fmt.Sprintf("SA(%s)", count(len(p.Proposals), "proposal"))

@@ -19,6 +19,7 @@
 //     octets present, is a [*ParseError] that names the octet and the field.
 //   - What parses can be written, and what was written parses to equal values.
 //     Bits that RFC 7296 tells the sender to clear and the receiver to ignore
-//     (RESERVED, and the critical bit of known payloads) are not kept.
+//     (RESERVED, and the critical bit of known payloads) are not kept. The flags
+//     of the header are: all eight are read and written as they stand.
 //   - Every count is bounded (limits.go), in both directions.
 package wire

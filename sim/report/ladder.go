@@ -163,10 +163,7 @@ func (o Options) arrow(label, fate string, columns int, toRight bool) string {
 		painted = o.paint(badStyle, end)
 	}
 	room := columns - stub - 2 - lipgloss.Width(end)
-	if lipgloss.Width(label) > room {
-		head, _ := cut(label, room-1)
-		label = head + "…"
-	}
+	label = clip(label, room)
 	shaft := strings.Repeat("─", max(room-lipgloss.Width(label), 0))
 	if toRight {
 		return strings.Repeat("─", stub) + " " + label + " " + shaft + painted

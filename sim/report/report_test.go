@@ -79,6 +79,11 @@ func tunnel() *sim.Result {
 				DelayMin: 40200 * time.Microsecond, DelayMean: 41 * ms, DelayP50: 40900 * time.Microsecond, DelayP99: 44100 * time.Microsecond, DelayMax: 45 * ms},
 			{Name: "silent", Protocol: "udp", From: "host-a", To: "host-b", Sent: 100, Lost: 100, LongestGap: 10 * time.Second},
 		},
+		Nodes: []sim.NodeResult{
+			{Name: "host-a"},
+			{Name: "gw-a", PacketsDropped: 114, Drops: []sim.DropCount{{Reason: "esp-replay", Count: 2}, {Reason: "hold-full", Count: 100}, {Reason: "no-route", Count: 12}}},
+			{Name: "gw-b", PacketsDropped: 1, Drops: []sim.DropCount{{Reason: "clear-inbound", Count: 1}}},
+		},
 		Expectations: []sim.ExpectationResult{
 			{Name: "the tunnel comes up", Mode: "end", Pass: true},
 			{Name: "the ping is answered", File: "lab.hcl", Line: 90, Mode: "within", At: 3 * time.Second, Why: "only 19 of 20 pings were answered, which is less than everybody who reads this long sentence hoped for at the beginning",
@@ -189,5 +194,42 @@ func TestSpan(t *testing.T) {
 		if got := span(d); got != want {
 			t.Errorf("span(%d) is %q, want %q", d, got, want)
 		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want []string
+	}{
+		{"one two three", []string{"one two", "three"}},
+		{"aes256gcm16-prfsha384-x25519", []string{"aes256gcm1", "6-prfsha38", "4-x25519"}},
+		{"aes256-prfsha384-x25519", []string{"aes256-", "prfsha384-", "x25519"}},
+		{"abcdefghijklmno", []string{"abcdefghij", "klmno"}},
+		{"a abcdefghijk", []string{"a", "abcdefghij", "k"}},
+		{"ää ööö üüüüüüüüüüü", []string{"ää ööö", "üüüüüüüüüü", "ü"}},
+		{"", nil},
+	} {
+		if diff := cmp.Diff(tc.want, wrap(tc.text, 10)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tc.text, diff)
+		}
+	}
+}
+
+func TestClip(t *testing.T) {
+	for text, want := range map[string]string{"": "", "exact": "exact", "longer": "long…", "ääääää": "ääää…"} {
+		if got := clip(text, 5); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestProgressLine(t *testing.T) {
+	p := sim.Progress{Now: 1500 * ms, Until: 40 * time.Second, Events: 1000, Established: 1}
+	if got, want := ProgressLine(p, 500*ms), "1.500 s of 40.000 s  1000 events  1 IKE SA  2000/s  3.0× real time"; got != want {
+		t.Errorf("line is %q, want %q", got, want)
+	}
+	if got, want := ProgressLine(sim.Progress{Until: time.Second}, 0), "0.000 s of 1.000 s  0 events"; got != want {
+		t.Errorf("line is %q, want %q", got, want)
 	}
 }

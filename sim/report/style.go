@@ -161,17 +161,37 @@ func wrap(text string, columns int) []string {
 	return lines
 }
 
-// cut splits a word at a display width, taking at least one rune.
+// cut splits a word at a display width, taking at least one rune; behind a dash, comma or slash if there is one in the
+// second half, as proposals have.
 func cut(word string, columns int) (head, tail string) {
-	width := 0
+	width, seam := 0, 0 // seam is where to cut, in bytes
 	for i, r := range word {
 		w := lipgloss.Width(string(r))
 		if i > 0 && width+w > columns {
+			if seam > 0 {
+				i = seam
+			}
 			return word[:i], word[i:]
 		}
 		width += w
+		if strings.ContainsRune("-,/", r) && 2*width > columns {
+			seam = i + 1
+		}
 	}
 	return word, ""
+}
+
+// clip shortens text to a display width, an ellipsis at its end.
+func clip(text string, columns int) string {
+	width := 0
+	for i, r := range text {
+		w := lipgloss.Width(string(r))
+		if width+w > columns-1 && lipgloss.Width(text[i:]) > columns-width {
+			return text[:i] + "…"
+		}
+		width += w
+	}
+	return text
 }
 
 // table lays out rows in columns; right says which columns are numbers. Rows may be shorter than the header.

@@ -13,7 +13,7 @@ import (
 )
 
 // Summary writes everything about a run that a person wants to see, in the order in which it is asked: what ran,
-// the ladder, the connections, the flows, the verdicts, and last the two lines of Closing.
+// the ladder, the connections, the flows, what nodes gave up, the verdicts, and last the two lines of Closing.
 func Summary(w io.Writer, r *sim.Result, o Options) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  seed %d  %s of virtual time  %s\n", o.paint(boldStyle, "lab "+r.Lab), r.Seed,
@@ -41,6 +41,7 @@ func Summary(w io.Writer, r *sim.Result, o Options) error {
 		heading(&b, o, "flows")
 		flows(&b, r, o)
 	}
+	drops(&b, r, o)
 	heading(&b, o, "expectations")
 	expectations(&b, r, o)
 	heading(&b, o, "invariants")
@@ -140,11 +141,12 @@ func failures(b *strings.Builder, r *sim.Result, o Options) {
 		}
 		fmt.Fprintf(b, "%s  %s%s  %s\n", padLeft(instant(f.At), sentColumns), who, peer, o.paint(badStyle, f.Reason))
 		indent := strings.Repeat(" ", sentColumns+2)
-		labelled(b, indent+"its own proposals     ", f.LocalProposals, o)
-		labelled(b, indent+"the peer's proposals  ", f.RemoteProposals, o)
-		var facts []string
+		facts := []fact{
+			{"its own proposals", strings.Join(f.LocalProposals, ", ")},
+			{"the peer's proposals", strings.Join(f.RemoteProposals, ", ")},
+		}
 		for _, field := range f.Fields {
-			facts = append(facts, field.Key+" "+field.Value)
+			facts = append(facts, fact{strings.ReplaceAll(field.Key, "-", " "), field.Value})
 		}
 		labelled(b, indent, facts, o)
 	}
@@ -153,11 +155,23 @@ func failures(b *strings.Builder, r *sim.Result, o Options) {
 	}
 }
 
-// labelled writes a list behind a label, its further lines below its first.
-func labelled(b *strings.Builder, label string, list []string, o Options) {
-	for _, line := range wrap(strings.Join(list, ", "), o.width()-lipgloss.Width(label)) {
-		b.WriteString(label + line + "\n")
-		label = strings.Repeat(" ", lipgloss.Width(label))
+// fact is a value with its name.
+type fact struct{ name, value string }
+
+// labelled writes facts below each other, those without a value left out.
+func labelled(b *strings.Builder, indent string, facts []fact, o Options) {
+	columns := 0
+	for _, f := range facts {
+		if f.value != "" {
+			columns = max(columns, lipgloss.Width(f.name))
+		}
+	}
+	for _, f := range facts {
+		label := indent + pad(f.name, columns) + "  "
+		for _, line := range wrap(f.value, o.width()-lipgloss.Width(label)) {
+			b.WriteString(label + line + "\n")
+			label = strings.Repeat(" ", lipgloss.Width(label))
+		}
 	}
 }
 
@@ -357,11 +371,15 @@ func why(b *strings.Builder, text string, o Options) {
 	}
 }
 
-// ProgressLine says where a run stands, in one line: virtual time of how much, events, and how fast they go by.
-func ProgressLine(now, until time.Duration, events uint64, wall time.Duration) string {
-	line := fmt.Sprintf("%s of %s  %s", instant(now), instant(until), count(events, "event", "events"))
+// ProgressLine says where a run stands, in one line: virtual time of how much, events, IKE SAs that stand, and how fast
+// it goes; wall is the time that a clock on the wall has measured.
+func ProgressLine(p sim.Progress, wall time.Duration) string {
+	line := fmt.Sprintf("%s of %s  %s", instant(p.Now), instant(p.Until), count(p.Events, "event", "events"))
+	if p.Established > 0 {
+		line += fmt.Sprintf("  %s", count(uint64(p.Established), "IKE SA", "IKE SAs"))
+	}
 	if wall > 0 {
-		line += fmt.Sprintf("  %d/s  %.1f× real time", uint64(float64(events)/wall.Seconds()), now.Seconds()/wall.Seconds())
+		line += fmt.Sprintf("  %d/s  %.1f× real time", uint64(float64(p.Events)/wall.Seconds()), p.Now.Seconds()/wall.Seconds())
 	}
 	return line
 }

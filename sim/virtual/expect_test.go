@@ -122,7 +122,7 @@ func TestWatches(t *testing.T) {
 		return topology.Verdict{Pass: true}
 	}}}
 	o := mustRun(t, plan)
-	opened := o.records(t, "gw-b", "esp-in")
+	opened := o.records("gw-b", "esp-in")
 	want := []topology.WatchResult{
 		{Count: 2, At: 80 * ms}, {Count: 1, At: 60 * ms}, {}, {Count: uint64(len(opened)), At: opened[2].At},
 	}

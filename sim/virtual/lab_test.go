@@ -205,18 +205,13 @@ func mustRun(t testing.TB, plan *topology.Plan) outcome {
 	return o
 }
 
-// records reads the records of one kind at one node; an empty node is any.
-func (o outcome) records(t testing.TB, node, kind string) []trace.Record {
-	t.Helper()
+// records are the records of one kind at one node; an empty node is any.
+func (o outcome) records(node, kind string) []trace.Record {
 	var out []trace.Record
-	err := trace.Read(bytes.NewReader(o.trace), func(r trace.Record) error {
+	for _, r := range o.run.Trace().Records() {
 		if (node == "" || r.Node == node) && r.Kind == kind {
 			out = append(out, r)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return out
 }

@@ -24,7 +24,7 @@ node "gw" {
     child "none" {
       esp_proposals = [] # want: esp_proposals is empty
       start_action  = "begin" # want: There is no start_action "begin"; it is one of "none", "start" and "trap".
-      replay_window = 100000 # want: it lies between 0 and 65536
+      replay_window = 100000 # want: it lies between 32 and 4096
       remote_ts     = ["10.0.0.0/8[tpc]"] # want: there is no protocol "tpc"; Did you mean "tcp"?
       local_ts      = ["10.1.0.0/16[icmp/8]"] # want: protocol "icmp" has no ports
     }
@@ -53,6 +53,22 @@ node "gw" {
   }
   connection "respond" {
     child "net" { start_action = "start" } # want: Nobody to start with
+  }
+  connection "ports" {
+    remote_addrs = [node.pair.interface.wan]
+    remote_port  = 4500 # want: local_port is 500 and remote_port is 4500; both are 500 or both are 4500
+    dpd_delay    = "50ms" # want: dpd_delay is 50ms; it is at least 100ms, or is 0s for none
+    child "net" {
+      replay_window = 31 # want: replay_window is 31; it lies between 32 and 4096, or is 0 for none
+    }
+  }
+  connection "port" {
+    remote_addrs = [node.pair.interface.wan]
+    local_port   = 501 # want: local_port is 501; IKE is spoken at 500, or at 4500 with ESP in UDP from the beginning
+    child "net" {
+      esp_proposals = ["aes256gcm16-esn"]
+      replay_window = 0 # want: "aes256gcm16-esn" asks for esn, which needs a replay window
+    }
   }
   connection "list" {
     remote_addrs = node.pair.interface.wan # want: remote_addrs takes a list; write it in brackets: [node.pair.interface.wan].

@@ -93,8 +93,8 @@ flow "icmp-port" {
 flow "empty" {
   from = node.a
   to   = node.b
-  size = 0
-  rate = "1mbit" # want: Rate of empty packets
+  size = 0 # want: size is 0; it lies between 20 and 65507
+  rate = "1mbit"
 }
 flow "nowhere" { # want: Missing to
   from     = node.a

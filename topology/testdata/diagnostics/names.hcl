@@ -56,7 +56,7 @@ secret "psk" { secret = "y" } # want: Duplicate secret "psk"
 flow "f" {
   from = node.a
   to   = node.b
-  size = local.a
+  packets = local.a
 }
 flow "f" { # want: Duplicate flow "f"
   from = node.a

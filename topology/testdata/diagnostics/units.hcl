@@ -66,7 +66,7 @@ flow "b" {
   from  = node.a
   to    = node.b
   rate  = "50" # want: "50" has no unit
-  size  = 100000 # want: size is 100000; it lies between 0 and 65507
+  size  = 100000 # want: size is 100000; it lies between 20 and 65507
   start = "2s"
   stop  = true # want: stop takes a duration with a unit
 }
@@ -86,7 +86,7 @@ flow "d" {
 flow "e" {
   from = node.a
   to   = node.b
-  size = -5 # want: size is -5; it lies between 0 and 65507
+  size = -5 # want: size is -5; it lies between 20 and 65507
 }
 flow "f" {
   from = node.a

@@ -108,6 +108,28 @@ func TestBansCatches(t *testing.T) {
 	}
 }
 
+// TestExceptionsAreNarrow: an exception is for one file, and for what it was granted for.
+func TestExceptionsAreNarrow(t *testing.T) {
+	const src = "package topology\nimport \"net\"\nvar n net.IP\n"
+	for _, tc := range []struct {
+		name, file, src, want string
+	}{
+		{"the file", "cidr.go", src, ""},
+		{"its neighbour", "load.go", src, "import of net: "},
+		{"the file, dialling", "cidr.go", src + "var d = net.Dial\n", "net.Dial: the exception"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := strings.Join(Bans([]Package{synthetic(t, "topology", tc.file, tc.src)}), "\n")
+			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
+				t.Errorf("findings %q, want %q", got, tc.want)
+			}
+		})
+	}
+	if stale := StaleExceptions(nil); len(stale) != len(importExceptions) {
+		t.Errorf("with no file at all every exception is stale, found %q", stale)
+	}
+}
+
 // TestLoadSeesAViolationOnDisk goes the whole way: a module on disk, with a file that this platform does not build.
 func TestLoadSeesAViolationOnDisk(t *testing.T) {
 	dir := t.TempDir()
