@@ -419,4 +419,3 @@ func TestDecodeCommand(t *testing.T) {
 		}
 	})
 }
-

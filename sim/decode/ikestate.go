@@ -84,7 +84,6 @@ type fragmented struct {
 	total uint16
 	parts map[uint16][]byte
 	bytes int
-	bad   bool // a part's check value was wrong
 }
 
 type ikeState struct {
