@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -168,13 +169,16 @@ func decodeEnd(std stdio, out *bufio.Writer, d *decode.Decoder, r *decode.Reader
 	return d.Summary(out, r.InterfaceName)
 }
 
-// ladderOf is what was decoded as the result of a run, of which a ladder is drawn.
+// ladderOf is what was decoded as the result of a run, of which a ladder is drawn. In a capture that has messages at
+// both ends of their way, one that was seen at a single point did not arrive; in a capture of one point all did.
 func ladderOf(d *decode.Decoder) *sim.Result {
 	rows, omitted := d.Ladder()
 	result := &sim.Result{ExchangesOmitted: omitted}
+	several := slices.ContainsFunc(rows, func(r decode.Row) bool { return r.Points > 1 })
 	for _, row := range rows {
+		arrived := !several || row.Points > 1
 		result.Exchanges = append(result.Exchanges, sim.ExchangeRow{
-			At: row.At, Arrived: true, ArrivedAt: row.ArrivedAt, From: row.From, To: row.To,
+			At: row.At, Arrived: arrived, ArrivedAt: row.ArrivedAt, Lost: !arrived, Reason: "not seen again", From: row.From, To: row.To,
 			Exchange: row.Exchange, MessageID: row.MessageID, Response: row.Response, FromInitiator: row.FromInitiator,
 			Retransmission: row.Retransmission, Bytes: row.Bytes, Payloads: row.Payloads,
 		})

@@ -319,6 +319,49 @@ func tsharkView(t *testing.T, tool, dir string) map[int]view {
 // contained are the octets inside an Encrypted payload, in tshark's raw JSON.
 var contained = regexp.MustCompile(`"isakmp\.enc\.contained_raw": \[\s*"([0-9a-f]*)"`)
 
+// TestDecodeOpensWhatWiresharkCannot: SAs for which Wireshark has no algorithm, and 64-bit sequence numbers, which it
+// cannot check; first with both tables that run writes, then with the keys of the IKE SA alone, from which those of its
+// CHILD SA are derived.
+func TestDecodeOpensWhatWiresharkCannot(t *testing.T) {
+	raw, err := os.ReadFile(example("first-tunnel"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ ike, esp string }{
+		{"chacha20poly1305-prfsha256-x25519", "chacha20poly1305-esn"},
+		{"aes256-sha512-prfsha512-ecp256", "aes128-sha256-esn"},
+		{"aes128gcm8-prfsha256-x25519", "aes256gcm16-esn"},
+	} {
+		t.Run(c.ike+" "+c.esp, func(t *testing.T) {
+			lab := strings.ReplaceAll(string(raw), `"aes256gcm16-prfsha384-x25519"`, strconv.Quote(c.ike))
+			lab = strings.ReplaceAll(lab, `"aes256gcm16"`, strconv.Quote(c.esp))
+			if strings.Count(lab, strconv.Quote(c.ike)) != 2 || strings.Count(lab, strconv.Quote(c.esp)) != 2 {
+				t.Fatal("the example proposes something else than this test replaces")
+			}
+			dir := t.TempDir()
+			if o := here(t, "run", write(t, "lab.hcl", lab), "--out", dir); o.status != exitOK {
+				t.Fatalf("status %d: %s", o.status, o.err)
+			}
+			for _, table := range []string{"both tables", "without esp_sa"} {
+				opened := map[string]int{}
+				for _, l := range decoded(t, dir) {
+					if l.Decrypted != nil && *l.Decrypted && l.ICV == "ok" {
+						opened[l.Kind]++
+					} else if l.Decrypted != nil {
+						t.Fatalf("%s: frame %d: decrypted %t, icv %s", table, l.Frame, *l.Decrypted, l.ICV)
+					}
+				}
+				if opened["ike"] < 4 || opened["esp"] < 1000 {
+					t.Errorf("%s: opened %v", table, opened)
+				}
+				if err := os.RemoveAll(filepath.Join(dir, wiresharkDir, "esp_sa")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // TestDecodeCommand holds decode's command line, its input and its exit statuses.
 func TestDecodeCommand(t *testing.T) {
 	dir := t.TempDir()
@@ -331,7 +374,7 @@ func TestDecodeCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := here(t, "decode", file, "--keys", keys)
-	if want.status != exitOK || want.err != "" || !strings.Contains(want.out, "TSi(10.1.0.0/16)") {
+	if want.status != exitOK || want.err != "" || !strings.Contains(want.out, "TSi[10.1.0.0/16]") {
 		t.Fatalf("outcome: %+v", want)
 	}
 	t.Run("standard input", func(t *testing.T) {
@@ -365,7 +408,7 @@ func TestDecodeCommand(t *testing.T) {
 	})
 	t.Run("without keys", func(t *testing.T) {
 		o := here(t, "decode", file)
-		if o.status != exitOK || !strings.Contains(o.out, "not decrypted") || strings.Contains(o.out, "TSi(") {
+		if o.status != exitOK || !strings.Contains(o.out, "not decrypted") || strings.Contains(o.out, "TSi[") {
 			t.Errorf("outcome: %+v", o)
 		}
 	})
@@ -387,7 +430,7 @@ func TestDecodeCommand(t *testing.T) {
 	})
 	t.Run("cut short", func(t *testing.T) {
 		o := hereWith(t, string(raw[:len(raw)-7]), "decode", "-", "--keys", keys)
-		if o.status != exitFailed || !strings.Contains(o.out, "MALFORMED capture") || !strings.Contains(o.out, "TSi(10.1.0.0/16)") {
+		if o.status != exitFailed || !strings.Contains(o.out, "MALFORMED capture") || !strings.Contains(o.out, "TSi[10.1.0.0/16]") {
 			t.Errorf("outcome: %+v", o)
 		}
 	})

@@ -33,7 +33,7 @@ func notation(p wire.Payload) string {
 func describe(h wire.Header, p wire.Payload) string {
 	switch p := p.(type) {
 	case *wire.SA:
-		return "SA(" + proposals(p.Proposals) + ")"
+		return "SA[" + proposals(p.Proposals) + "]"
 	case *wire.ID:
 		return fmt.Sprintf("%s(%s)", p.Kind, identity(p))
 	case *wire.Nonce:
@@ -61,7 +61,7 @@ func describe(h wire.Header, p wire.Payload) string {
 			}
 			parts = append(parts, s.String())
 		}
-		return fmt.Sprintf("%s(%s)", p.Type(), strings.Join(parts, " "))
+		return fmt.Sprintf("%s[%s]", p.Type(), strings.Join(parts, " "))
 	case *wire.CP:
 		return configuration(p)
 	case *wire.EAP:

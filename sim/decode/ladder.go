@@ -17,7 +17,9 @@ type Row struct {
 	FromInitiator bool
 	// Retransmission is 0 for the first transmission and then counts up.
 	Retransmission int
-	Bytes          int
+	// Points is at how many points of observation it was seen.
+	Points int
+	Bytes  int
 	// Payloads describes the chain, encrypted payloads decrypted where they could be.
 	Payloads []string
 }
@@ -34,6 +36,7 @@ func (d *Decoder) row(s *sightings) {
 	if r.Elsewhere && s.row >= 0 && s.row < len(d.ladder) {
 		row := &d.ladder[s.row]
 		row.ArrivedAt = max(row.ArrivedAt, at)
+		row.Points++
 		return
 	}
 	if len(d.ladder) == ladderRowsMax {
@@ -54,6 +57,6 @@ func (d *Decoder) row(s *sightings) {
 		At: at, ArrivedAt: at, From: r.Src.String(), To: r.Dst.String(),
 		Exchange: r.Header.Exchange.String(), MessageID: r.Header.MessageID,
 		Response: r.Header.IsResponse(), FromInitiator: r.Header.FromInitiator(),
-		Retransmission: r.Retransmission, Bytes: r.Bytes, Payloads: slices.Clip(payloads),
+		Retransmission: r.Retransmission, Points: 1, Bytes: r.Bytes, Payloads: slices.Clip(payloads),
 	})
 }

@@ -65,7 +65,7 @@ func TestLinkTypes(t *testing.T) {
 				Frame: 1, Time: "2026-01-02T03:04:05.000000000Z", Kind: "ike", Src: src, Dst: dst, SrcPort: 500, DstPort: 500,
 				Transport: "udp", Bytes: len(packet) - 28, Version: "2.0", InitiatorSPI: "0102030405060708", ResponderSPI: "0000000000000000",
 				Exchange: "IKE_SA_INIT", Initiator: true, Payloads: []string{"SA", "KE", "Nonce"},
-				Details: []string{"SA(IKE aes256gcm16-prfsha384-x25519)", "KE(x25519)", "Ni"},
+				Details: []string{"SA[IKE aes256gcm16-prfsha384-x25519]", "KE(x25519)", "Ni"},
 			}}
 			if diff := cmp.Diff(want, lines, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("lines (-want +got):\n%s", diff)
