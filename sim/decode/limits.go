@@ -14,6 +14,8 @@ const (
 	metadataBytesMax = 64 << 20
 	// packetOverheadBytes is what a packet's own record may add to it.
 	packetOverheadBytes = 512
+	// readBytes is how much of a file is read at a time.
+	readBytes = 1 << 18
 	// interfacesMax bounds the interfaces of a pcapng file.
 	interfacesMax = 1 << 16
 	// vlanTagsMax bounds the tags on one frame.

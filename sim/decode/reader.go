@@ -65,13 +65,13 @@ func (m *meter) Read(b []byte) (int, error) {
 // NewReader begins to read a capture. It fails with [ErrNoCapture], or with an
 // error that says what of the header is wrong.
 func NewReader(r io.Reader) (*Reader, error) {
-	in := bufio.NewReaderSize(r, 1<<16)
+	in := bufio.NewReaderSize(r, readBytes)
 	if magic, _ := in.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
-		in = bufio.NewReaderSize(z, 1<<16)
+		in = bufio.NewReaderSize(z, readBytes)
 	}
 	magic, err := in.Peek(4)
 	if err != nil {
