@@ -18,7 +18,7 @@ func (m *Machine) authBegin(sa *ikeSA) {
 		return
 	}
 	ps := []wire.Payload{sa.localID.payload(wire.PayloadIDi)}
-	if !slices.ContainsFunc(m.of(c), func(other *ikeSA) bool { return other.up() }) {
+	if m.firstContact(sa) {
 		ps = append(ps, &wire.Notify{Kind: wire.InitialContact})
 	}
 	if !c.Remote.ID.IsZero() {
@@ -37,6 +37,29 @@ func (m *Machine) authBegin(sa *ikeSA) {
 		&wire.TS{Initiator: true, Selectors: tsi}, &wire.TS{Selectors: tsr})
 	sa.pending = child
 	m.request(sa, wire.ExchangeIKEAuth, ps, task{})
+}
+
+// firstContact reports whether an initiator's SA is the only one between its two
+// identities, which INITIAL_CONTACT claims (RFC 7296 §2.4): that would end every
+// other one at the peer. One whose IKE_AUTH is out makes the claim itself.
+func (m *Machine) firstContact(sa *ikeSA) bool {
+	return !slices.ContainsFunc(m.sas, func(other *ikeSA) bool {
+		return other != sa && (other.up() || other.state == stateAuthSent) &&
+			(other.conn == sa.conn || other.localID.Equal(sa.localID) && other.mayBePeerOf(sa))
+	})
+}
+
+// mayBePeerOf reports whether an SA is with the peer that sa is about to meet. As
+// long as one of the two takes anyone, the address decides.
+func (other *ikeSA) mayBePeerOf(sa *ikeSA) bool {
+	have := other.peerID
+	if have.IsZero() {
+		have = other.conn.Remote.ID
+	}
+	if have.IsZero() || sa.conn.Remote.ID.IsZero() {
+		return other.remote.Addr() == sa.remote.Addr()
+	}
+	return have.Equal(sa.conn.Remote.ID)
 }
 
 // expectedPeer is whom an initiator expects to answer: an address stands for
@@ -134,7 +157,7 @@ func (m *Machine) authChild(sa *ikeSA, ps []wire.Payload) {
 	}
 	gotI, gotR := onlyTS(ps, true), onlyTS(ps, false)
 	chosen, spi, ok := answerTo(offers, answer)
-	why := ""
+	var why string
 	switch {
 	case !ok || chosen.Protocol != suite.ProtocolESP:
 		why = "the peer chose a proposal that was not offered"

@@ -21,7 +21,7 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 	if idr != nil {
 		asked = identityOf(idr)
 	}
-	if !m.chooseConnection(sa, asked) {
+	if !sa.chooseConnection(asked, onlyTS(ps, true), onlyTS(ps, false)) {
 		m.authRefused(sa, d, h, fmt.Sprintf("no connection is for %s as %s", sa.peerID, asked))
 		return
 	}
@@ -46,9 +46,11 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 	m.resolveRedundant(sa)
 }
 
-// chooseConnection takes the first candidate whose identities fit and whose
-// proposals allow the algorithms in use.
-func (m *Machine) chooseConnection(sa *ikeSA, asked Identity) bool {
+// chooseConnection takes, of the candidates whose identities fit and whose
+// proposals allow the algorithms in use, the first that has a child for the
+// proposed selectors, or else the first.
+func (sa *ikeSA) chooseConnection(asked Identity, tsi, tsr []wire.Selector) bool {
+	var fits *connection
 	for _, c := range sa.candidates {
 		if !c.Remote.ID.accepts(sa.peerID) {
 			continue
@@ -59,10 +61,19 @@ func (m *Machine) chooseConnection(sa *ikeSA, asked Identity) bool {
 		if _, _, ok := suite.Select(c.Proposals, []suite.Proposal{sa.proposal}); !ok {
 			continue
 		}
-		sa.conn = c
-		return true
+		if fits == nil {
+			fits = c
+		}
+		if _, _, _, ok := sa.chooseChild(c, tsi, tsr); ok {
+			fits = c
+			break
+		}
 	}
-	return false
+	if fits == nil {
+		return false
+	}
+	sa.conn, sa.candidates = fits, nil
+	return true
 }
 
 // authRefused answers AUTHENTICATION_FAILED; the peer does not learn why, the
@@ -80,7 +91,7 @@ func (m *Machine) answerChild(sa *ikeSA, ps []wire.Payload) []wire.Payload {
 		m.childFailed(sa, "", "the IKE_AUTH request lacks SA, TSi or TSr")
 		return []wire.Payload{&wire.Notify{Kind: wire.InvalidSyntax}}
 	}
-	cfg, gotI, gotR, ok := sa.chooseChild(tsi, tsr)
+	cfg, gotI, gotR, ok := sa.chooseChild(sa.conn, tsi, tsr)
 	if !ok {
 		var localTS, remoteTS []wire.Selector
 		for _, c := range sa.conn.Children {
@@ -122,10 +133,10 @@ func (m *Machine) answerChild(sa *ikeSA, ps []wire.Payload) []wire.Payload {
 	}
 }
 
-// chooseChild narrows the proposed selectors to the child that admits all of them,
-// or else to the first that admits any (RFC 7296 §2.9).
-func (sa *ikeSA) chooseChild(tsi, tsr []wire.Selector) (cfg Child, gotI, gotR []wire.Selector, ok bool) {
-	for _, c := range sa.conn.Children {
+// chooseChild narrows the proposed selectors to the connection's child that admits
+// all of them, or else to the first that admits any (RFC 7296 §2.9).
+func (sa *ikeSA) chooseChild(conn *connection, tsi, tsr []wire.Selector) (cfg Child, gotI, gotR []wire.Selector, ok bool) {
+	for _, c := range conn.Children {
 		i := narrow(policySelectors(c.RemoteTS, sa.remote.Addr()), tsi)
 		r := narrow(policySelectors(c.LocalTS, sa.local.Addr()), tsr)
 		if len(i) == 0 || len(r) == 0 {
