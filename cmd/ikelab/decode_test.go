@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -359,6 +361,78 @@ func TestDecodeOpensWhatWiresharkCannot(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDecodeDrawsTheLadderOfTheRun: the rungs that decode draws of a capture, with the keys beside it, are those that run
+// drew: when a message was sent, what it was, and when it arrived.
+func TestDecodeDrawsTheLadderOfTheRun(t *testing.T) {
+	for _, name := range examples(t) {
+		dir := t.TempDir()
+		if o := here(t, "run", example(name), "--out", dir); o.status != exitOK {
+			t.Fatalf("%s: status %d: %s", name, o.status, o.err)
+		}
+		written, err := os.ReadFile(filepath.Join(dir, ladderFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := here(t, "decode", "--ladder", filepath.Join(dir, captureFile), "--keys", filepath.Join(dir, wiresharkDir))
+		want, got := rungs(t, string(written)), rungs(t, o.out)
+		if len(want) == 0 {
+			t.Errorf("%s: the run drew nothing", name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: rungs (-run +decode):\n%s", name, diff)
+		}
+	}
+}
+
+// rung is a line of a ladder with an arrow: when, what, and when it arrived.
+var rung = regexp.MustCompile(`^ *([0-9.]+ s) .*((?:IKE_SA_INIT|IKE_AUTH|CREATE_CHILD_SA|INFORMATIONAL) (?:request|response) \d+(?:, retransmission \d+|, \d+ bytes)).*?([0-9.]+ s)?$`)
+
+// rungs are the messages that a ladder draws, sorted: pairs of peers may come in another order. Instants count from the
+// first of them: a capture does not know when its lab began.
+func rungs(t *testing.T, ladder string) []string {
+	t.Helper()
+	var found [][]string
+	first := math.Inf(1)
+	seconds := func(s string) float64 {
+		v, err := strconv.ParseFloat(strings.TrimSuffix(s, " s"), 64)
+		if err != nil {
+			t.Fatalf("an instant %q in a ladder", s)
+		}
+		return v
+	}
+	for line := range strings.Lines(ladder) {
+		if m := rung.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
+			found = append(found, m)
+			first = min(first, seconds(m[1]))
+		}
+	}
+	var out []string
+	for _, m := range found {
+		arrived := "lost"
+		if m[3] != "" {
+			arrived = fmt.Sprintf("%.3f", seconds(m[3])-first)
+		}
+		out = append(out, fmt.Sprintf("%.3f %s %s", seconds(m[1])-first, m[2], arrived))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestDecodeInterrupted sums up what was read until then.
+func TestDecodeInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	if o := here(t, "run", example("trap"), "--out", dir); o.status != exitOK {
+		t.Fatalf("status %d: %s", o.status, o.err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out, errs bytes.Buffer
+	status := execute(ctx, []string{"decode", filepath.Join(dir, captureFile)}, stdio{strings.NewReader(""), &out, &errs})
+	if status != exitInterrupted || !strings.Contains(out.String(), "1 frame in") {
+		t.Errorf("status %d, output %q, %q", status, out.String(), errs.String())
 	}
 }
 

@@ -67,27 +67,41 @@ func TestCaptures(t *testing.T) {
 		file string
 		// decrypted is how many layers must decrypt.
 		decrypted int
+		// malformed names what is malformed, frame by frame.
+		malformed string
 	}{
-		{"wireshark/ikev2-decrypt-3des-sha1_160.pcap", 4},
-		{"wireshark/ikev2-decrypt-aes192ctr.pcap", 4},
-		{"wireshark/ikev2-decrypt-aes256cbc.pcapng", 2},
-		{"wireshark/ikev2-decrypt-aes256gcm16.pcap", 4},
-		{"wireshark/esp-bug-12671.pcapng.gz", 6},
-		{"tcpdump-a/02-sunrise-sunset-esp.pcap", 8},
-		{"tcpdump-b/08-sunrise-sunset-esp2.pcap", 16},
-		{"negative/ISAKMP_sa_setup.pcap", 0},
-		{"negative/ikev1-certs.pcap", 0},
-		{"negative/ikev2four.pcap", 0},
-		{"negative/ikev2pI2.pcap", 1},
-		{"negative/ikev2-id-short.pcap", 0},
-		{"negative/isakmp-pointer-loop.pcap", 0},
-		{"negative/esp_truncated.pcap", 0},
-		{"negative/isakmp-various-oobr.pcap", 0},
-		{"negative/isakmp-rfc3948-oobr.pcap", 0},
+		{"wireshark/ikev2-decrypt-3des-sha1_160.pcap", 4, ""},
+		{"wireshark/ikev2-decrypt-aes192ctr.pcap", 4, ""},
+		{"wireshark/ikev2-decrypt-aes256cbc.pcapng", 2, ""},
+		{"wireshark/ikev2-decrypt-aes256gcm16.pcap", 4, ""},
+		{"wireshark/esp-bug-12671.pcapng.gz", 6, ""},
+		{"tcpdump-a/02-sunrise-sunset-esp.pcap", 8, ""},
+		{"tcpdump-b/08-sunrise-sunset-esp2.pcap", 16, ""},
+		{"negative/ISAKMP_sa_setup.pcap", 0, ""},
+		{"negative/ikev1-certs.pcap", 0, ""},
+		{"negative/ikev2four.pcap", 0, ""},
+		{"negative/ikev2pI2.pcap", 1, ""},
+		{"negative/ikev2-id-short.pcap", 0, "IDi"},
+		{"negative/isakmp-pointer-loop.pcap", 0, "IKEv1"},
+		{"negative/esp_truncated.pcap", 0, "IPv4 fragment"},
+		{"negative/isakmp-various-oobr.pcap", 0, "IPv4 fragment, IPv4 fragment"},
+		{"negative/isakmp-rfc3948-oobr.pcap", 0, "UDP"},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			file := filepath.Join(root, filepath.FromSlash(c.file))
 			lines, d := decodeFile(t, file, tablesIn(filepath.Dir(file)))
+			var malformed []string
+			for _, l := range lines {
+				if l.Error != nil {
+					malformed = append(malformed, l.Error.Payload)
+				}
+			}
+			if got := strings.Join(malformed, ", "); got != c.malformed {
+				t.Errorf("malformed: %s, want %s", got, c.malformed)
+			}
+			if bad := strings.Contains(c.file, "ikev2pI2"); (d.Stats().BadICV == 1) != bad || d.Stats().Clean() != (c.malformed == "" && !bad) {
+				t.Errorf("stats %+v", d.Stats())
+			}
 			raw, err := os.Open(file + ".expected.jsonl")
 			if err != nil {
 				t.Fatal(err)

@@ -152,19 +152,30 @@ func (d *Decoder) initExchange(h wire.Header, m *wire.Message, sa *ikeSA) {
 			chosen = p
 		}
 	}
-	if nonce == nil {
-		return // a cookie, a refusal
-	}
-	if !h.IsResponse() {
-		d.ike.halves.put(h.InitiatorSPI, half{nonce: nonce})
+	if sa == nil { // a request, or an answer that makes no SA: a cookie, a refusal
+		before, _ := d.ike.halves.get(h.InitiatorSPI)
+		if !d.rec.Elsewhere {
+			before.messages++
+			before.bytes += uint64(d.rec.Bytes)
+			if d.rec.Retransmission > 0 {
+				before.again++
+			}
+		}
+		if nonce != nil && !h.IsResponse() {
+			before.nonce = nonce
+		}
+		d.ike.halves.put(h.InitiatorSPI, before)
 		return
 	}
-	if sa == nil || sa.nr != nil || chosen == nil || len(chosen.Proposals) != 1 {
+	if !h.IsResponse() || nonce == nil || sa.nr != nil || chosen == nil || len(chosen.Proposals) != 1 {
 		return
 	}
 	sa.nr, sa.chosen = nonce, negotiated(chosen.Proposals[0])
-	if request, ok := d.ike.halves.get(h.InitiatorSPI); ok {
-		sa.ni = request.nonce
+	if before, ok := d.ike.halves.get(h.InitiatorSPI); ok {
+		sa.ni = before.nonce
+		sa.messages += before.messages
+		sa.bytes += before.bytes
+		sa.again += before.again
 	}
 }
 

@@ -37,9 +37,13 @@ type childSA struct {
 	keys       string // where its keys are from, or why there are none
 }
 
-// half is an IKE_SA_INIT request that waits for its response.
+// half is an IKE_SA_INIT request that waits for its response, and what came
+// before it under the same SPI (cookies, another group).
 type half struct {
-	nonce []byte
+	nonce    []byte
+	messages uint64
+	bytes    uint64
+	again    uint64
 }
 
 // childRequestKey names a request that may make a CHILD SA.

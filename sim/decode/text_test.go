@@ -69,7 +69,7 @@ func TestLines(t *testing.T) {
 decrypted 8 of 8; malformed 1; wrong ICV 0
 
 IKE SA 0102030405060708-090a0b0c0d0e0f10  192.0.2.1:500 <> 198.51.100.7:500
-  aes256gcm16-prfsha384-x25519; 6 messages, 545 bytes; 1 retransmission; deleted
+  aes256gcm16-prfsha384-x25519; 7 messages, 689 bytes; 1 retransmission; deleted
   CHILD SA ESP 0xc0000001 / 0xd0000001  aes128gcm16-noesn; keys: derived from SK_d
 
 ESP SA 0xd0000001  192.0.2.1 > 198.51.100.7 in UDP or TCP  aes128gcm16, keys derived
