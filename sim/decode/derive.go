@@ -62,8 +62,10 @@ func (d *Decoder) learn(sa *ikeSA, h wire.Header, ps []wire.Payload) {
 			continue
 		}
 		c := childSA{protocol: chosen.Protocol, spiI: offered.SPI, spiR: chosen.SPI, chosen: negotiated(chosen)}
-		c.keys = d.derive(sa, &c, request.nonce, nonce, exchanged)
-		sa.child(c)
+		if !sa.knows(c) {
+			c.keys = d.derive(sa, &c, request.nonce, nonce, exchanged)
+			sa.child(c)
+		}
 		return
 	}
 }
@@ -84,14 +86,6 @@ func (d *Decoder) derive(sa *ikeSA, c *childSA, ni, nr []byte, exchanged bool) s
 	case len(c.spiI) != 4 || len(c.spiR) != 4:
 		return "the SPIs have no 4 octets"
 	}
-	id, _ := prfOfKeyBytes(len(sa.skd))
-	if t, ok := sa.chosen.Find(suite.TransformPRF); ok {
-		id = t.ID
-	}
-	prf, err := suite.NewPRF(id)
-	if err != nil {
-		return err.Error()
-	}
 	encr, _ := c.chosen.Find(suite.TransformENCR)
 	integ, _ := c.chosen.Find(suite.TransformINTEG)
 	esn, _ := c.chosen.Find(suite.TransformESN)
@@ -99,28 +93,35 @@ func (d *Decoder) derive(sa *ikeSA, c *childSA, ni, nr []byte, exchanged bool) s
 	if !ok {
 		return "decoding does not know " + algorithms(encr, integ, 0)
 	}
-	seed := append(append(make([]byte, 0, len(ni)+len(nr)), ni...), nr...)
-	material, err := prf.Plus(sa.skd, seed, 2*(encrBytes+integBytes))
-	if err != nil {
-		return err.Error()
-	}
 	if integBytes == 0 {
 		integ = suite.Transform{}
 	}
-	// The initiator's keys come first, and its packets carry the SPI that the
-	// responder chose.
-	for _, spi := range [2][]byte{c.spiR, c.spiI} {
-		opener, err := suite.NewOpener(suite.OpenerConfig{
-			Encr: encr, EncrKey: material[:encrBytes], Integ: integ, IntegKey: material[encrBytes : encrBytes+integBytes],
-		})
+	seed := append(append(make([]byte, 0, len(ni)+len(nr)), ni...), nr...)
+	for _, skd := range sa.skd {
+		id, _ := prfOfKeyBytes(len(skd))
+		prf, err := suite.NewPRF(id)
 		if err != nil {
 			return err.Error()
 		}
-		material = material[encrBytes+integBytes:]
-		d.esp.derive(binary.BigEndian.Uint32(spi), &espKeys{
-			opener: opener, algorithms: algorithms(encr, integ, 0),
-			esn: esn.ID == suite.ESNYes, esnKnown: true, derived: true,
-		})
+		material, err := prf.Plus(skd, seed, 2*(encrBytes+integBytes))
+		if err != nil {
+			return err.Error()
+		}
+		// The initiator's keys come first, and its packets carry the SPI that the
+		// responder chose.
+		for _, spi := range [2][]byte{c.spiR, c.spiI} {
+			opener, err := suite.NewOpener(suite.OpenerConfig{
+				Encr: encr, EncrKey: material[:encrBytes], Integ: integ, IntegKey: material[encrBytes : encrBytes+integBytes],
+			})
+			if err != nil {
+				return err.Error()
+			}
+			material = material[encrBytes+integBytes:]
+			d.esp.derive(binary.BigEndian.Uint32(spi), &espKeys{
+				opener: opener, algorithms: algorithms(encr, integ, 0),
+				esn: esn.ID == suite.ESNYes, esnKnown: true, derived: true,
+			})
+		}
 	}
 	return "derived from SK_d"
 }

@@ -134,7 +134,13 @@ func FuzzKeys(f *testing.F) {
 		if err != nil {
 			return
 		}
-		used := len(keys.ike) + len(keys.skd) + len(keys.espWild)
+		used := len(keys.espWild)
+		for _, rows := range keys.ike {
+			used += len(rows)
+		}
+		for _, rows := range keys.skd {
+			used += len(rows)
+		}
 		for _, rows := range keys.espBySPI {
 			used += len(rows)
 		}

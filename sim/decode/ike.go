@@ -179,27 +179,48 @@ func (d *Decoder) initExchange(h wire.Header, m *wire.Message, sa *ikeSA) {
 	}
 }
 
-// open decrypts the body of an SK or SKF payload. plain is without padding; ok
-// says that it may be shown. The record's ICV is set.
+// open decrypts the body of an SK or SKF payload with the keys of its SA: an SA
+// with several key exchanges has new ones after each (RFC 9370 §2.2.2). plain is
+// without padding; ok says that it may be shown. The record's ICV is set.
 func (d *Decoder) open(sa *ikeSA, h wire.Header, b []byte, offset int) (plain []byte, ok bool) {
 	r := &d.rec
 	r.Encrypted = true
 	if sa == nil || sa.keys == nil {
 		return nil, false
 	}
-	opener := sa.keys.fromR
+	plain, ok = d.openWith(sa.keys, h, b, offset)
+	if r.ICV == suite.ICVGood || len(sa.candidates) < 2 {
+		return plain, ok
+	}
+	for _, k := range sa.candidates {
+		if k == sa.keys {
+			continue
+		}
+		if plain, ok = d.openWith(k, h, b, offset); r.ICV == suite.ICVGood {
+			sa.keys = k
+			return plain, ok
+		}
+	}
+	return d.openWith(sa.keys, h, b, offset) // the scratch memory holds another try
+}
+
+// openWith is open with one set of keys.
+func (d *Decoder) openWith(k *ikeKeys, h wire.Header, b []byte, offset int) (plain []byte, ok bool) {
+	r := &d.rec
+	r.Err, r.ICV = nil, suite.ICVUnchecked
+	opener := k.fromR
 	if h.FromInitiator() {
-		opener = sa.keys.fromI
+		opener = k.fromI
 	}
 	body := b[offset:]
 	if len(body) < opener.IVBytes()+opener.ICVBytes()+1 {
-		r.Err = &Malformed{Where: "SK", Offset: offset, Reason: fmt.Sprintf("has %d octets, %s needs at least %d", len(body), sa.keys.algorithms, opener.IVBytes()+opener.ICVBytes()+1)}
+		r.Err = &Malformed{Where: "SK", Offset: offset, Reason: fmt.Sprintf("has %d octets, %s needs at least %d", len(body), k.algorithms, opener.IVBytes()+opener.ICVBytes()+1)}
 		return nil, false
 	}
 	iv, sealed := body[:opener.IVBytes()], body[opener.IVBytes():]
 	plain, r.ICV = opener.Open(d.ike.scratch, iv, sealed, b[:offset], nil)
 	if plain == nil {
-		r.Err = &Malformed{Where: "SK", Offset: offset, Reason: fmt.Sprintf("%d encrypted octets are not a whole number of blocks of %s", len(sealed)-opener.ICVBytes(), sa.keys.algorithms)}
+		r.Err = &Malformed{Where: "SK", Offset: offset, Reason: fmt.Sprintf("%d encrypted octets are not a whole number of blocks of %s", len(sealed)-opener.ICVBytes(), k.algorithms)}
 		return nil, false
 	}
 	d.ike.scratch = plain

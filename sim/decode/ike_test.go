@@ -91,6 +91,30 @@ func TestWrongIKEKeys(t *testing.T) {
 	}
 }
 
+// TestSeveralKeys opens the messages of an SA that has new keys after a further
+// key exchange (RFC 9370), also those that are sent again under the old ones.
+func TestSeveralKeys(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	first := *p
+	second := *p
+	var err error
+	if _, second.keys, err = suite.DeriveIKE(p.chosen, p.nr, p.ni, []byte("another secret"), p.spiI, p.spiR); err != nil {
+		t.Fatal(err)
+	}
+	old := first.request(wire.ExchangeIKEIntermediate, 1, &wire.KE{Group: 31, Data: make([]byte, 32)})
+	packets := append(p.init(), old, second.request(wire.ExchangeInformational, 2), old)
+	packets = append(packets, child(t, &second, wire.ExchangeIKEAuth, 3, false, "aes128gcm16")...)
+	lines, d := decodePackets(t, tables(first.table(true)+second.table(true), ""), packets...)
+	for _, l := range lines[2:] {
+		if l.ICV != "ok" || !l.decrypted() {
+			t.Errorf("line: %+v %+v", l, l.Error)
+		}
+	}
+	if !d.Stats().Clean() || d.Stats().Decrypted != 7 {
+		t.Errorf("stats %+v", d.Stats())
+	}
+}
+
 // TestMessageFragments puts SKF payloads together, out of order, with one twice
 // and one damaged in between (RFC 7383).
 func TestMessageFragments(t *testing.T) {

@@ -13,8 +13,9 @@ type ikeSA struct {
 	id         ikeID
 	initiator  netip.AddrPort
 	responder  netip.AddrPort
-	keys       *ikeKeys // nil without
-	skd        []byte   // empty without
+	keys       *ikeKeys // those that opened the last message; nil without any
+	candidates []*ikeKeys
+	skd        [][]byte
 	chosen     suite.Proposal
 	ni, nr     []byte
 	idi, idr   string
@@ -121,7 +122,10 @@ func (d *Decoder) sa(h wire.Header) *ikeSA {
 	}
 	sa := &ikeSA{id: id, firstFrame: d.frame.Number}
 	if d.opt.Keys != nil {
-		sa.keys, sa.skd = d.opt.Keys.ike[id], d.opt.Keys.skd[id]
+		sa.candidates, sa.skd = d.opt.Keys.ike[id], d.opt.Keys.skd[id]
+		if len(sa.candidates) > 0 {
+			sa.keys = sa.candidates[0]
+		}
 	}
 	src, dst := netip.AddrPortFrom(d.rec.Src, d.rec.SrcPort), netip.AddrPortFrom(d.rec.Dst, d.rec.DstPort)
 	if h.FromInitiator() {
@@ -163,13 +167,16 @@ func (d *Decoder) sight(g *datagram, h wire.Header, fragment uint16, message []b
 	return s, again, elsewhere
 }
 
+// knows reports whether a CHILD SA was noted before: its exchange was sent again,
+// or seen at another point.
+func (sa *ikeSA) knows(c childSA) bool {
+	return slices.ContainsFunc(sa.children, func(o childSA) bool {
+		return slices.Equal(o.spiI, c.spiI) && slices.Equal(o.spiR, c.spiR)
+	})
+}
+
 // child notes a CHILD SA.
 func (sa *ikeSA) child(c childSA) {
-	for i := range sa.children {
-		if slices.Equal(sa.children[i].spiI, c.spiI) && slices.Equal(sa.children[i].spiR, c.spiR) {
-			return // once more, retransmitted or at another point
-		}
-	}
 	if len(sa.children) == childrenMax {
 		sa.more++
 		return

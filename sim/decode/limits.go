@@ -33,6 +33,9 @@ const (
 
 	// ikeSAsMax bounds the IKE SAs that are told apart.
 	ikeSAsMax = 1 << 16
+	// ikeCandidatesMax bounds the keys of one IKE SA: one more than it can have key
+	// exchanges (RFC 9370 §2.2.2).
+	ikeCandidatesMax = 8
 	// ikeInitsMax bounds the IKE_SA_INIT requests that wait for their answer.
 	ikeInitsMax = 1 << 16
 	// messagesMax bounds the messages that are remembered to recognise a retransmission.

@@ -27,8 +27,8 @@ const extension = "# ikelab "
 
 // Keys are the keys of a capture's SAs, from Wireshark's tables.
 type Keys struct {
-	ike      map[ikeID]*ikeKeys
-	skd      map[ikeID][]byte
+	ike      map[ikeID][]*ikeKeys // in the table's order
+	skd      map[ikeID][][]byte
 	espBySPI map[uint32][]*espRow // rows whose SPI has no wildcard
 	espWild  []*espRow
 	rows     int
@@ -58,7 +58,7 @@ func (w Warning) String() string { return fmt.Sprintf("%s:%d: %s", w.File, w.Lin
 // LoadKeys reads the tables in the root of a folder. One of the two may be
 // absent. A row that cannot be used is left out with a warning.
 func LoadKeys(folder fs.FS) (*Keys, []Warning, error) {
-	k := &Keys{ike: map[ikeID]*ikeKeys{}, skd: map[ikeID][]byte{}, espBySPI: map[uint32][]*espRow{}}
+	k := &Keys{ike: map[ikeID][]*ikeKeys{}, skd: map[ikeID][][]byte{}, espBySPI: map[uint32][]*espRow{}}
 	var warnings []Warning
 	found := 0
 	for _, table := range []struct {
@@ -280,9 +280,10 @@ func (k *Keys) ikeRow(fields []field) error {
 			return err
 		}
 	}
-	if _, ok := k.ike[id]; !ok { // the first row of an SA counts, as in Wireshark
-		k.ike[id] = out
+	if len(k.ike[id]) == ikeCandidatesMax {
+		return fmt.Errorf("there are more than %d rows for this SA", ikeCandidatesMax)
 	}
+	k.ike[id] = append(k.ike[id], out)
 	return nil
 }
 
@@ -302,7 +303,10 @@ func (k *Keys) skdRow(fields []field) error {
 	if _, ok := prfOfKeyBytes(len(key)); !ok {
 		return fmt.Errorf("SK_d has %d octets; 20, 32, 48 and 64 belong to a pseudorandom function", len(key))
 	}
-	k.skd[id] = key
+	if len(k.skd[id]) == ikeCandidatesMax {
+		return fmt.Errorf("there are more than %d rows for this SA", ikeCandidatesMax)
+	}
+	k.skd[id] = append(k.skd[id], key)
 	return nil
 }
 

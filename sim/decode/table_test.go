@@ -195,10 +195,11 @@ func TestRows(t *testing.T) {
 // TestQuotedIKERow takes octets of the IKE table as a string too.
 func TestQuotedIKERow(t *testing.T) {
 	keys := loadKeys(t, tables(`"initiato","responde","\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",000102030405060708090a0b0c0d0e0f,"AES-CBC-128 [RFC3602]","0x61",61,"HMAC_SHA1_96 [RFC2404]"`, ""))
-	row := keys.ike[ikeID{wire.SPI([]byte("initiato")), wire.SPI([]byte("responde"))}]
-	if row == nil || row.algorithms != "aes128 with sha1" {
+	rows := keys.ike[ikeID{wire.SPI([]byte("initiato")), wire.SPI([]byte("responde"))}]
+	if len(rows) != 1 || rows[0].algorithms != "aes128 with sha1" {
 		t.Fatalf("rows: %+v", keys.ike)
 	}
+	row := rows[0]
 	iv, sealed := make([]byte, 16), make([]byte, 32+12)
 	i, _ := row.fromI.Open(nil, iv, sealed, nil, nil)
 	r, _ := row.fromR.Open(nil, iv, sealed, nil, nil)
