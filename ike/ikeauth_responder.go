@@ -17,6 +17,7 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 		return
 	}
 	sa.peerID = identityOf(idi)
+	several := len(sa.candidates) > 1
 	var asked Identity
 	if idr != nil {
 		asked = identityOf(idr)
@@ -24,6 +25,9 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 	if !sa.chooseConnection(asked, onlyTS(ps, true), onlyTS(ps, false)) {
 		m.authRefused(sa, d, h, fmt.Sprintf("no connection is for %s as %s", sa.peerID, asked))
 		return
+	}
+	if several {
+		m.natDetected(sa)
 	}
 	sa.localID = sa.localIdentity(sa.conn)
 	auth, ok := only[*wire.Auth](ps)

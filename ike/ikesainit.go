@@ -165,9 +165,9 @@ func (m *Machine) initAccept(sa *ikeSA, d Datagram, msg *wire.Message) {
 	m.authBegin(sa)
 }
 
-// natDetected records who is behind a NAT, if anyone is.
+// natDetected records who is behind a NAT, if anyone is, once the connection is known.
 func (m *Machine) natDetected(sa *ikeSA) {
-	if !sa.nat.encap() {
+	if !sa.nat.encap() || len(sa.candidates) > 1 {
 		return
 	}
 	m.record(sa, Record{Kind: RecordNATDetected, Fields: []Field{

@@ -254,7 +254,7 @@ func (m *Machine) close(sa *ikeSA, kind RecordKind, why string, more ...Field) {
 	for _, c := range slices.Clone(sa.children) {
 		m.removeChild(sa, c, c.spiIn, c.spiOut, why)
 	}
-	if sa.conn != nil && sa.conn.current == sa {
+	if sa.conn.current == sa {
 		sa.conn.current = nil
 	}
 	sa.out, sa.tasks = nil, nil

@@ -98,9 +98,9 @@ func (m *Machine) Deadline() (at time.Duration, why string, ok bool) {
 		return 0, "", false
 	}
 	sa := m.timers[0]
-	name := "half-open"
-	if sa.conn != nil {
-		name = sa.conn.Name
+	name := sa.connectionName()
+	if name == "" {
+		name = "half-open"
 	}
 	return sa.timer.at, fmt.Sprintf("%s, %s[%d]", sa.timer.why, name, sa.id), true
 }

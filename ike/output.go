@@ -11,9 +11,7 @@ func (m *Machine) emit(a Action) { m.actions = append(m.actions, a) }
 
 // record adds a record about an SA.
 func (m *Machine) record(sa *ikeSA, r Record) {
-	if sa.conn != nil {
-		r.Connection = sa.conn.Name
-	}
+	r.Connection = sa.connectionName()
 	r.IKE, r.Initiator = sa.id, sa.initiator
 	if !r.Local.IsValid() {
 		r.Local, r.Remote = sa.local, sa.remote

@@ -302,6 +302,7 @@ func TestSKRejects(t *testing.T) {
 			m := &Machine{cfg: Config{Random: testStream}}
 			ends := [2]*ikeSA{{initiator: true, label: "i"}, {label: "r"}}
 			for _, sa := range ends {
+				sa.conn = &connection{}
 				sa.proposal, sa.spiI, sa.spiR = chosen, wire.SPI{1}, wire.SPI{2}
 				sa.init.nonceI, sa.init.nonceR = make([]byte, 32), make([]byte, 32)
 				if err := m.deriveKeys(sa, []byte("shared")); err != nil {

@@ -27,7 +27,8 @@ type ikeSA struct {
 	label string // root of its random streams
 	conn  *connection
 	// candidates are the connections a responder may still choose from, which it
-	// does when IKE_AUTH shows the identities. conn is the first until then.
+	// does when IKE_AUTH shows the identities; none afterwards, and for an initiator.
+	// conn is the first with a proposal in common until then.
 	candidates []*connection
 	initiator  bool
 	state      saState
@@ -116,6 +117,15 @@ type task struct {
 	child  *childSA
 	spi    uint32 // taskDeleteChild: the SPI to name
 	reason string
+}
+
+// connectionName is the connection an SA is known to be for, "" while a responder
+// has several to choose from.
+func (sa *ikeSA) connectionName() string {
+	if len(sa.candidates) > 1 {
+		return ""
+	}
+	return sa.conn.Name
 }
 
 // up reports whether both ends are authenticated and neither has begun to delete.

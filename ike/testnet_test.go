@@ -202,6 +202,9 @@ func (n *testnet) record(node *testnode, r Record) {
 	if r.IKE != 0 {
 		name = fmt.Sprintf("[%d]", r.IKE)
 	}
+	if r.Connection != "" && len(node.machine.connections) > 1 {
+		name += " (" + r.Connection + ")"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%8s  %-2s %s%s", n.now, node.name, r.Kind, name)
 	for _, f := range r.Fields {
