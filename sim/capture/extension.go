@@ -1,8 +1,8 @@
 package capture
 
 import (
+	"bufio"
 	"fmt"
-	"io"
 
 	"github.com/ikelab/ikelab/ike/suite"
 )
@@ -12,20 +12,20 @@ import (
 const extension = "# ikelab "
 
 // writeSKd writes the key from which the keys of CHILD SAs follow (RFC 7296 §2.17), where it is known.
-func writeSKd(w io.Writer, k IKEKeys) {
+func writeSKd(w *bufio.Writer, k IKEKeys) {
 	if len(k.SKd) > 0 {
 		fmt.Fprintf(w, "%sSK_d,%x,%x,%x\n", extension, k.SPIi, k.SPIr, k.SKd)
 	}
 }
 
 // writeIKESA writes a row with swanctl.conf's names for algorithms.
-func writeIKESA(w io.Writer, k IKEKeys) {
+func writeIKESA(w *bufio.Writer, k IKEKeys) {
 	fmt.Fprintf(w, "%sSA,%x,%x,%x,%x,%q,%x,%x,%q\n", extension,
 		k.SPIi, k.SPIr, k.SKei, k.SKer, k.Encr.String(), k.SKai, k.SKar, integrityName(k.Integ))
 }
 
 // writeESPRow writes a row with swanctl.conf's names for algorithms, and with the size of sequence numbers.
-func writeESPRow(w io.Writer, k ESPKeys) {
+func writeESPRow(w *bufio.Writer, k ESPKeys) {
 	size := "32-bit"
 	if k.ESN {
 		size = "64-bit"
