@@ -107,10 +107,13 @@ func show(t *testing.T, keys *Keys, link uint16, stream []byte) string {
 		return nil
 	})
 	for number := uint64(1); len(stream) >= 2; number++ {
-		n := min(int(binary.BigEndian.Uint16(stream)), len(stream)-2)
-		data := stream[2 : 2+n]
+		// The topmost bit says that the frame was longer on its link, the next one
+		// that it is of another interface.
+		head := binary.BigEndian.Uint16(stream)
+		n := min(int(head&0x3fff), len(stream)-2)
+		f := Frame{Number: number, Time: start, Link: layers.LinkType(link), Data: stream[2 : 2+n], Length: n + int(head>>15)*100, Interface: int(head >> 14 & 1)}
 		stream = stream[2+n:]
-		if err := d.Frame(Frame{Number: number, Time: start, Link: layers.LinkType(link), Data: data, Length: n}); err != nil {
+		if err := d.Frame(f); err != nil {
 			t.Fatal(err)
 		}
 	}
