@@ -13,6 +13,7 @@ const (
 	EncrAESCCM8  uint16 = 14 // RFC 4309, 8-octet ICV
 	EncrAESCCM12 uint16 = 15 // RFC 4309, 12-octet ICV
 	EncrAESCCM16 uint16 = 16 // RFC 4309, 16-octet ICV
+	EncrAESGMAC  uint16 = 21 // RFC 4543: integrity without encryption
 )
 
 // Integrity transform IDs that negotiation refuses and decoding knows (IANA,
@@ -49,6 +50,9 @@ var legacyKeywords = []struct {
 	{"aes128ccm16", Transform{TransformENCR, EncrAESCCM16, 128}},
 	{"aes192ccm16", Transform{TransformENCR, EncrAESCCM16, 192}},
 	{"aes256ccm16", Transform{TransformENCR, EncrAESCCM16, 256}},
+	{"aes128gmac", Transform{TransformENCR, EncrAESGMAC, 128}},
+	{"aes192gmac", Transform{TransformENCR, EncrAESGMAC, 192}},
+	{"aes256gmac", Transform{TransformENCR, EncrAESGMAC, 256}},
 	{"md5", Transform{TransformINTEG, IntegHMACMD5_96, 0}},
 	{"md5_128", Transform{TransformINTEG, IntegHMACMD5_128, 0}},
 	{"sha1_160", Transform{TransformINTEG, IntegHMACSHA1_160, 0}},
@@ -89,6 +93,8 @@ func RecordedName(t Transform) string {
 			return "aes" + bits + "ccm12"
 		case EncrAESCCM16:
 			return "aes" + bits + "ccm16"
+		case EncrAESGMAC:
+			return "aes" + bits + "gmac"
 		case EncrBlowfish:
 			return "blowfish" + bits
 		case EncrCAST:
@@ -135,6 +141,11 @@ func RecordedKeyBytes(encr, integ Transform) (encrBytes, integBytes int, ok bool
 				return 0, 0, false
 			}
 			encrBytes = int(encr.KeyBits)/8 + ccmSaltBytes
+		case EncrAESGMAC:
+			if encr.KeyBits == 0 {
+				return 0, 0, false
+			}
+			encrBytes = int(encr.KeyBits)/8 + gcmSaltBytes
 		default:
 			return 0, 0, false
 		}

@@ -60,8 +60,9 @@ type OpenerConfig struct {
 // the caller must mark. Nothing but decoding may use it: it accepts nothing
 // from a peer. It holds scratch memory and is not safe for concurrent use.
 type Opener struct {
-	aead       Crypter // nil where encryption and integrity are two algorithms, and for CCM
+	aead       Crypter // nil where encryption and integrity are two algorithms, for CCM and for GMAC
 	ccm        *ccm
+	gmac       *gmac
 	mac        *truncatedMAC // nil where nothing can be checked
 	decrypt    func(iv, text []byte)
 	encr       Transform
@@ -75,7 +76,7 @@ func (o *Opener) Encr() Transform { return o.encr }
 
 // AEAD reports whether encryption and integrity are one algorithm, so that a
 // 64-bit sequence number belongs into the associated data (RFC 4106 §5).
-func (o *Opener) AEAD() bool { return o.aead != nil || o.ccm != nil }
+func (o *Opener) AEAD() bool { return o.aead != nil || o.ccm != nil || o.gmac != nil }
 
 // Checks reports whether check values are compared.
 func (o *Opener) Checks() bool { return o.AEAD() || o.mac != nil }
@@ -111,6 +112,12 @@ func (o *Opener) Open(dst, iv, sealed, aad, tail []byte) ([]byte, ICVState) {
 	case o.ccm != nil:
 		state = ICVBad
 		if o.ccm.open(iv, text, icv, aad) {
+			state = ICVGood
+		}
+		return text, state
+	case o.gmac != nil:
+		state = ICVBad
+		if o.gmac.check(iv, text, icv, aad) {
 			state = ICVGood
 		}
 		return text, state
@@ -198,6 +205,13 @@ func (o *Opener) withAEAD(c OpenerConfig) error {
 			o.ivBytes, o.icvBytes, o.alignBytes = ccmIVBytes, o.ccm.icvBytes, 1
 			return nil
 		}
+		if t.ID == EncrAESGMAC {
+			if o.gmac, err = newGMAC(block, nonce); err != nil {
+				return err
+			}
+			o.ivBytes, o.icvBytes, o.alignBytes = aeadIVBytes, aeadTagBytes, 1
+			return nil
+		}
 		o.decrypt = func(iv, text []byte) {
 			// NIST SP 800-38D §7.1: the text begins at counter 2.
 			counter := append(append(make([]byte, 0, aesBlockBytes), nonce...), iv...)
@@ -278,7 +292,7 @@ func keyLengthError(c OpenerConfig) error {
 
 // recordedAEAD is [Transform.AEAD] for what decoding knows.
 func recordedAEAD(t Transform) bool {
-	return t.AEAD() || t.Type == TransformENCR && ccmICVBytes(t.ID) != 0
+	return t.AEAD() || t.Type == TransformENCR && (ccmICVBytes(t.ID) != 0 || t.ID == EncrAESGMAC)
 }
 
 // macOf is the HMAC behind an integrity transform: its hash, and the lengths of

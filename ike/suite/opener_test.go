@@ -262,7 +262,7 @@ func TestNewOpenerRefuses(t *testing.T) {
 func TestRecordedKeyBytes(t *testing.T) {
 	for keywords, want := range map[string][2]int{
 		"aes256gcm16 ": {36, 0}, "aes128 sha256": {16, 32}, "3des md5": {24, 16}, "null sha1_160": {0, 20}, "aes192ccm12 ": {27, 0},
-		"aes128ctr sha512": {20, 64}, "cast128 sha1": {16, 20}, "chacha20poly1305 ": {36, 0}, "des md5_128": {8, 16},
+		"aes128ctr sha512": {20, 64}, "cast128 sha1": {16, 20}, "aes192gmac ": {28, 0}, "chacha20poly1305 ": {36, 0}, "des md5_128": {8, 16},
 	} {
 		e, i, _ := strings.Cut(keywords, " ")
 		encr, _ := RecordedTransform(e)

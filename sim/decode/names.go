@@ -146,7 +146,7 @@ func algorithms(e, i suite.Transform, uncheckedBytes int) string {
 // numbers, in swanctl.conf's words where it has some.
 var (
 	encrNames = map[uint16]string{
-		1: "des-iv64", 4: "rc5", 5: "idea", 8: "3idea", 9: "des-iv32", 21: "null-aes-gmac", 23: "camellia-cbc",
+		1: "des-iv64", 4: "rc5", 5: "idea", 8: "3idea", 9: "des-iv32", 23: "camellia-cbc",
 		24: "camellia-ctr", 25: "camellia-ccm8", 26: "camellia-ccm12", 27: "camellia-ccm16",
 		29: "aes-ccm8-iiv", 30: "aes-gcm16-iiv", 31: "chacha20poly1305-iiv", 32: "kuznyechik-mgm", 33: "magma-mgm",
 	}
