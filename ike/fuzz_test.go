@@ -213,14 +213,16 @@ func fuzzOrder(n *testnet, z *fuzzInput) {
 		n.step(node, Timeout{})
 	case fuzzESPSeen, fuzzLifetime:
 		for _, sa := range node.machine.sas {
-			for _, c := range sa.children {
-				if order == fuzzLifetime {
-					n.step(node, Lifetime{SPI: c.spiIn, Hard: true})
-				} else {
-					n.step(node, ESPSeen{SPI: c.spiIn, Remote: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.98"), uint16(z.octet()))})
-				}
-				return
+			if len(sa.children) == 0 {
+				continue
 			}
+			spi := sa.children[0].spiIn
+			if order == fuzzLifetime {
+				n.step(node, Lifetime{SPI: spi, Hard: true})
+			} else {
+				n.step(node, ESPSeen{SPI: spi, Remote: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.98"), uint16(z.octet()))})
+			}
+			return
 		}
 	case fuzzForgedInit:
 		fuzzForge(n, node, z)

@@ -22,8 +22,8 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 	if idr != nil {
 		asked = identityOf(idr)
 	}
-	if !sa.chooseConnection(asked, onlyTS(ps, true), onlyTS(ps, false)) {
-		m.authRefused(sa, d, h, fmt.Sprintf("no connection is for %s as %s", sa.peerID, asked))
+	if why := sa.chooseConnection(asked, onlyTS(ps, true), onlyTS(ps, false)); why != "" {
+		m.authRefused(sa, d, h, why)
 		return
 	}
 	if several {
@@ -52,9 +52,10 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 
 // chooseConnection takes, of the candidates whose identities fit and whose
 // proposals allow the algorithms in use, the first that has a child for the
-// proposed selectors, or else the first.
-func (sa *ikeSA) chooseConnection(asked Identity, tsi, tsr []wire.Selector) bool {
+// proposed selectors, or else the first. It says why there is none, "" for success.
+func (sa *ikeSA) chooseConnection(asked Identity, tsi, tsr []wire.Selector) (why string) {
 	var fits *connection
+	why = fmt.Sprintf("no connection is for %s as %s", sa.peerID, asked)
 	for _, c := range sa.candidates {
 		if !c.Remote.ID.accepts(sa.peerID) {
 			continue
@@ -63,6 +64,7 @@ func (sa *ikeSA) chooseConnection(asked Identity, tsi, tsr []wire.Selector) bool
 			continue
 		}
 		if _, _, ok := suite.Select(c.Proposals, []suite.Proposal{sa.proposal}); !ok {
+			why = fmt.Sprintf("connection %q is for %s, but does not allow %s, which IKE_SA_INIT has settled on", c.Name, sa.peerID, sa.proposal)
 			continue
 		}
 		if fits == nil {
@@ -74,10 +76,10 @@ func (sa *ikeSA) chooseConnection(asked Identity, tsi, tsr []wire.Selector) bool
 		}
 	}
 	if fits == nil {
-		return false
+		return why
 	}
 	sa.conn, sa.candidates = fits, nil
-	return true
+	return ""
 }
 
 // authRefused answers AUTHENTICATION_FAILED; the peer does not learn why, the

@@ -105,6 +105,13 @@ func TestInitResponseLies(t *testing.T) {
 		{"no nonce", "lacks SA", without[*wire.Nonce]},
 		{"two nonces", "lacks SA", twice[*wire.Nonce]},
 		{"another proposal", "was not offered", with(func(p *wire.SA) { p.Proposals[0].Transforms[0].KeyBits = 128 })},
+		{"another group in SA", "sent a KE payload for group 31", with(func(p *wire.SA) {
+			for i, t := range p.Proposals[0].Transforms {
+				if t.Type == wire.TransformKE {
+					p.Proposals[0].Transforms[i].ID = suite.KEECP256
+				}
+			}
+		})},
 		{"another group in KE", "sent a KE payload for group 19", with(func(p *wire.KE) { p.Group = suite.KEECP256 })},
 		{"a point of small order", "small order", with(func(p *wire.KE) { clear(p.Data) })},
 		{"a short public value", "invalid public value", with(func(p *wire.KE) { p.Data = p.Data[1:] })},
@@ -113,7 +120,7 @@ func TestInitResponseLies(t *testing.T) {
 		{"an endless cookie", "1 to 64", add(&wire.Notify{Kind: wire.Cookie, Data: make([]byte, 65)})},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n := liePair(t, wire.ExchangeIKESAInit, true, tc.lie)
+			n := liePair(t, wire.ExchangeIKESAInit, true, tc.lie, "proposals aes256gcm16-prfsha384-x25519-ecp256")
 			wantRecord(t, n.node("a"), RecordIKEFailed, tc.want)
 			for _, r := range n.node("a").records {
 				if r.Kind == RecordIKEEstablished {
@@ -145,6 +152,20 @@ func TestInitRequestLies(t *testing.T) {
 			n := liePair(t, wire.ExchangeIKESAInit, false, tc.lie)
 			wantRecord(t, n.node("b"), RecordIKEFailed, tc.want)
 		})
+	}
+}
+
+// TestNoNATDetection: a peer that sends no NAT_DETECTION does not traverse NATs, so
+// it gets none, and ESP is not put into UDP even where that is forced (RFC 7296 §2.23).
+func TestNoNATDetection(t *testing.T) {
+	n := liePair(t, wire.ExchangeIKESAInit, false, without[*wire.Notify], "encap yes")
+	if got := strings.Join(n.sent[1].info.Payloads, " "); strings.Contains(got, "NAT_DETECTION") {
+		t.Errorf("the response is %s", got)
+	}
+	for _, r := range n.node("b").records {
+		if r.Kind == RecordNATDetected {
+			t.Errorf("b has found a NAT: %v", r.Fields)
+		}
 	}
 }
 
@@ -194,6 +215,14 @@ func TestAuthResponseLies(t *testing.T) {
 		{"a reserved SPI", "is reserved", RecordChildFailed, sa(func(p *wire.Proposal) { p.SPI = []byte{0, 0, 0, 255} })},
 		{"no selectors", "outside those proposed", RecordChildFailed, without[*wire.TS]},
 		{"wider selectors", "outside those proposed", RecordChildFailed, with(func(p *wire.TS) { p.Selectors = selectors("10.0.0.0/8") })},
+		{"wider selectors for one end alone", "outside those proposed", RecordChildFailed, func(ps []wire.Payload) []wire.Payload {
+			for _, p := range ps {
+				if ts, is := p.(*wire.TS); is && !ts.Initiator {
+					ts.Selectors = selectors("10.0.0.0/8")
+				}
+			}
+			return ps
+		}},
 		{"selectors of another family", "outside those proposed", RecordChildFailed, with(func(p *wire.TS) { p.Selectors = selectors("2001:db8::/32") })},
 		{"USE_TRANSPORT_MODE that nobody asked for", "child", RecordChildInstalled, add(&wire.Notify{Kind: wire.UseTransportMode})},
 	} {

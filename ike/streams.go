@@ -26,25 +26,23 @@ func initiatorLabel(connection string, ordinal uint64) string {
 }
 
 // peerSPIs counts how often each peer's SPI began an IKE SA here, in bounded
-// memory: two generations, of which the older is forgotten. The generation is part
-// of the label, so a forgotten SPI still does not get an old label.
+// memory: a full table is forgotten. The generation of the table is part of the
+// label, so a forgotten SPI still does not get an old label.
 type peerSPIs struct {
-	generation        uint64
-	current, previous map[wire.SPI]uint64
+	generation uint64
+	counts     map[wire.SPI]uint64
 }
 
 func (p *peerSPIs) label(spi wire.SPI) string {
-	n, ok := p.current[spi]
-	if !ok {
-		n = p.previous[spi]
+	n, known := p.counts[spi]
+	switch {
+	case p.counts == nil:
+		p.counts = make(map[wire.SPI]uint64)
+	case !known && len(p.counts) >= peerSPIsMax:
+		p.generation++
+		clear(p.counts)
 	}
-	if p.current == nil || (!ok && len(p.current) >= peerSPIsMax) {
-		if p.current != nil {
-			p.generation++
-		}
-		p.previous, p.current = p.current, make(map[wire.SPI]uint64)
-	}
-	p.current[spi] = n + 1
+	p.counts[spi] = n + 1
 	return fmt.Sprintf("%s/responder/%s/%d.%d", labelRoot, spi, p.generation, n)
 }
 

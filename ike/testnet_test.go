@@ -33,6 +33,7 @@ type testnet struct {
 	children map[string]ChildSA                                  // by holder and inbound SPI, installed now
 	spis     map[string]string                                   // every inbound SPI ever given out
 	boots    map[string]int
+	ivs      map[string]bool // of protected messages, by sender and IKE SA
 }
 
 type testnode struct {
@@ -84,7 +85,7 @@ type rule struct {
 func newTestnet() *testnet {
 	return &testnet{
 		delay: 10 * time.Millisecond, children: map[string]ChildSA{},
-		spis: map[string]string{}, boots: map[string]int{},
+		spis: map[string]string{}, boots: map[string]int{}, ivs: map[string]bool{},
 	}
 }
 
@@ -308,12 +309,27 @@ func (n *testnet) send(node *testnode, s Send) {
 	f.to = n.receiver(s.Remote)
 	n.checkRepeated(node, f)
 	n.checkAmplification(node, s)
+	n.checkIV(node, s)
 	n.sent = append(n.sent, f)
 	note := n.apply(f)
 	if to == nil {
 		note += " (nobody there)"
 	}
 	n.printf("%8s  %s -> %s %s%s", n.now, node.name, f.to, ladder(f), note)
+}
+
+// checkIV holds that no two messages are sealed with one IV: to repeat one under an
+// AEAD's key gives the key away (RFC 5282 §3.1).
+func (n *testnet) checkIV(node *testnode, s Send) {
+	const ivOffset, ivBytes = 28 + 4, 8 // behind the headers of message and payload; the shortest IV
+	if !s.Exchange.Protected || s.Exchange.Transmission > 0 {
+		return
+	}
+	key := fmt.Sprintf("%s %s %s %x", node.name, s.Exchange.SPIi, s.Exchange.SPIr, s.Payload[ivOffset:ivOffset+ivBytes])
+	if n.ivs[key] {
+		n.problem("%s uses an IV twice: %s", node.name, key)
+	}
+	n.ivs[key] = true
 }
 
 // falsify lets the sender of a message say something else, under its own keys.

@@ -68,10 +68,10 @@ func narrow(policy, proposed []wire.Selector) []wire.Selector {
 			if s, ok := intersect(want, allowed); ok {
 				out = addSelector(out, s)
 			}
+			if len(out) == selectorsPerPayloadMax {
+				return out // narrower still, which RFC 7296 §2.9 allows; two long lists have 65025 pairs
+			}
 		}
-	}
-	if len(out) > selectorsPerPayloadMax {
-		out = out[:selectorsPerPayloadMax] // narrower still, which RFC 7296 §2.9 allows
 	}
 	return out
 }

@@ -1,6 +1,8 @@
 package ike
 
 import (
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -47,6 +49,37 @@ func TestNarrow(t *testing.T) {
 				t.Errorf("narrow (-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestNarrowIsBounded: an answer has no more selectors than fit into a payload, and
+// begins with what the proposal begins with. All pairs of the two lists would be 65025.
+func TestNarrowIsBounded(t *testing.T) {
+	var policy, proposed []wire.Selector
+	for i := range selectorsPerPayloadMax {
+		policy = append(policy, parseSelector(fmt.Sprintf("10.0.%d.0/24", i)))
+		proposed = append(proposed, parseSelector(fmt.Sprintf("10.0.0.0/8[udp/%d]", i)))
+	}
+	got := narrow(policy, proposed)
+	if len(got) != selectorsPerPayloadMax || got[0].String() != "10.0.0.0/24[udp/0]" || !within(got, policy) || !within(got, proposed) {
+		t.Errorf("%d selectors, the first %s", len(got), got[0])
+	}
+}
+
+// TestProposedSelectors: the packet goes in front of the policy that admits it, as
+// far as the payload has room (RFC 7296 §2.9).
+func TestProposedSelectors(t *testing.T) {
+	long := strings.TrimSpace(strings.Repeat("10.0.0.0/8 ", selectorsPerPayloadMax))
+	for _, tc := range []struct{ name, policy, packet, want string }{
+		{"inside", "10.1.0.0/16 10.2.0.0/16", "10.2.0.1", "10.2.0.1/32[udp/53] 10.1.0.0/16 10.2.0.0/16"},
+		{"outside", "10.1.0.0/16", "10.2.0.1", "10.1.0.0/16"},
+		{"of another protocol", "10.1.0.0/16[tcp]", "10.1.0.1", "10.1.0.0/16[tcp]"},
+		{"no room", long, "10.0.0.1", long},
+	} {
+		got := proposedSelectors(selectors(tc.policy), netip.MustParseAddr(tc.packet), 17, 53)
+		if diff := cmp.Diff(tc.want, describeSelectors(got)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", tc.name, diff)
+		}
 	}
 }
 
