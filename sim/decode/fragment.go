@@ -31,18 +31,27 @@ type incomplete struct {
 	protocol uint8
 }
 
+// cost is the memory that a datagram takes, roughly.
+func (i *incomplete) cost() int { return i.bytes + pieceBytes*len(i.pieces) }
+
 // reassembler puts datagrams together. It is written here because gopacket's two
 // (one for each IP version) keep no bound on memory and know no points of
 // observation, so that a capture at several links would mix copies.
 type reassembler struct {
 	waiting *bounded[fragmentKey, *incomplete]
-	bytes   int
+	bytes   int // the cost of all
 }
 
 func newReassembler() *reassembler {
-	r := &reassembler{waiting: newBounded[fragmentKey, *incomplete](datagramsMax)}
-	r.waiting.onDrop = func(_ fragmentKey, i *incomplete) { r.bytes -= i.bytes }
+	r := &reassembler{}
+	r.reset()
 	return r
+}
+
+// reset forgets all datagrams.
+func (r *reassembler) reset() {
+	r.bytes, r.waiting = 0, newBounded[fragmentKey, *incomplete](datagramsMax)
+	r.waiting.onDrop = func(_ fragmentKey, i *incomplete) { r.bytes -= i.cost() }
 }
 
 // add takes a fragment. whole is the datagram if it is complete now, and frames
@@ -57,23 +66,23 @@ func (r *reassembler) add(point uint64, d *datagram) (whole *datagram, frames in
 	switch {
 	case d.missing > 0:
 		return nil, 0, &Malformed{Where: where, Offset: len(d.payload), Reason: fmt.Sprintf("%d octets of it were not captured", d.missing)}
+	case len(d.payload) == 0:
+		return nil, 0, &Malformed{Where: where, Field: "Fragment Offset", Reason: "carries nothing"}
 	case end > datagramBytesMax:
 		return nil, 0, &Malformed{Where: where, Field: "Fragment Offset", Reason: fmt.Sprintf("ends at octet %d, a datagram has at most %d", end, datagramBytesMax)}
 	case d.more && len(d.payload)%8 != 0:
 		return nil, 0, &Malformed{Where: where, Field: "Fragment Offset", Reason: fmt.Sprintf("has %d octets, all but the last have a multiple of 8", len(d.payload))}
 	}
+	if r.bytes > datagramsBytesMax {
+		r.reset() // nothing but hostile traffic leaves so much incomplete
+	}
 	i, ok := r.waiting.get(key)
 	if !ok {
-		if r.bytes > datagramsBytesMax {
-			r.waiting = newReassembler().waiting // hostile: begin anew
-			r.bytes = 0
-			r.waiting.onDrop = func(_ fragmentKey, i *incomplete) { r.bytes -= i.bytes }
-		}
 		i = &incomplete{total: -1, protocol: d.protocol}
 		r.waiting.put(key, i)
 	}
 	drop := func(format string, args ...any) (*datagram, int, *Malformed) {
-		r.bytes -= i.bytes
+		r.bytes -= i.cost()
 		r.waiting.remove(key)
 		return nil, 0, &Malformed{Where: where, Field: "Fragment Offset", Reason: fmt.Sprintf(format, args...)}
 	}
@@ -100,7 +109,7 @@ func (r *reassembler) add(point uint64, d *datagram) (whole *datagram, frames in
 	i.pieces = slices.Insert(i.pieces, at, piece{d.offset, slices.Clone(d.payload)})
 	i.frames++
 	i.bytes += len(d.payload)
-	r.bytes += len(d.payload)
+	r.bytes += len(d.payload) + pieceBytes
 	if i.total < 0 || i.bytes < i.total {
 		return nil, 0, nil
 	}
@@ -113,7 +122,7 @@ func (r *reassembler) add(point uint64, d *datagram) (whole *datagram, frames in
 	for _, p := range i.pieces {
 		out.payload = append(out.payload, p.data...)
 	}
-	r.bytes -= i.bytes
+	r.bytes -= i.cost()
 	r.waiting.remove(key)
 	return &out, i.frames, nil
 }

@@ -86,7 +86,7 @@ func TestFragments(t *testing.T) {
 func sum(r *reassembler) (n int) {
 	r.waiting.each(func(_ fragmentKey, i *incomplete) {
 		for _, p := range i.pieces {
-			n += len(p.data)
+			n += len(p.data) + pieceBytes
 		}
 	})
 	return n
@@ -104,11 +104,14 @@ func TestHostileFragments(t *testing.T) {
 	binary.BigEndian.PutUint16(far[6:], 0x1fff)
 	secondLast := bytes.Clone(pieces[2])
 	binary.BigEndian.PutUint16(secondLast[6:], 16)
+	empty := ipv4(alice, bob, 17, nil)
+	binary.BigEndian.PutUint16(empty[6:], 0x2000|7)
 	for _, c := range []struct {
 		name   string
 		frames [][]byte
 		says   string
 	}{
+		{"without octets", [][]byte{empty}, "carries nothing"},
 		{"overlapping", [][]byte{pieces[0], shifted}, "overlaps another fragment"},
 		{"of no multiple of eight", [][]byte{odd}, "multiple of 8"},
 		{"behind the end of a datagram", [][]byte{far}, "at most 65535"},
@@ -141,7 +144,7 @@ func TestFragmentsAreBounded(t *testing.T) {
 			t.Fatal(m)
 		}
 	}
-	if len(r.waiting.entries) != datagramsMax || r.bytes != datagramsMax*1024 || r.bytes != sum(r) {
+	if len(r.waiting.entries) != datagramsMax || r.bytes != datagramsMax*(1024+pieceBytes) || r.bytes != sum(r) {
 		t.Errorf("%d datagrams, %d octets", len(r.waiting.entries), r.bytes)
 	}
 }

@@ -27,7 +27,10 @@ const (
 	datagramsMax         = 1 << 10
 	datagramBytesMax     = 65535
 	datagramFragmentsMax = 1 << 13
-	datagramsBytesMax    = 64 << 20
+	// datagramsBytesMax bounds all of them together, pieceBytes being what a
+	// fragment costs beside its octets.
+	datagramsBytesMax = 64 << 20
+	pieceBytes        = 64
 	// nestingMax bounds packets inside packets.
 	nestingMax = 8
 
@@ -47,9 +50,9 @@ const (
 	// childrenMax bounds the CHILD SAs of one IKE SA that the summary names.
 	childrenMax = 64
 	// ikeFragmentedMax bounds IKE messages that wait for fragments (RFC 7383).
-	ikeFragmentedMax      = 1 << 10
+	ikeFragmentedMax      = 1 << 8
 	ikeFragmentsMax       = 1 << 9
-	ikeFragmentedBytesMax = 1 << 19
+	ikeFragmentedBytesMax = 1 << 18
 
 	// espSAsMax bounds the ESP and AH SAs that are told apart.
 	espSAsMax = 1 << 16
