@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -33,6 +34,8 @@ type Reader struct {
 	pcap     *pcapgo.Reader
 	ng       *pcapgo.NgReader
 	in       *meter
+	buffer   *bufio.Reader
+	longer   []byte // a frame that the library refuses
 	payload  uint64 // octets that packets explain
 	number   uint64
 	linkType layers.LinkType
@@ -65,28 +68,30 @@ func (m *meter) Read(b []byte) (int, error) {
 // NewReader begins to read a capture. It fails with [ErrNoCapture], or with an
 // error that says what of the header is wrong.
 func NewReader(r io.Reader) (*Reader, error) {
-	in := bufio.NewReaderSize(r, readBytes)
-	if magic, _ := in.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
-		z, err := gzip.NewReader(in)
+	file := bufio.NewReaderSize(r, readBytes)
+	out := &Reader{in: &meter{r: file, max: metadataBytesMax}}
+	if magic, _ := file.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
+		z, err := gzip.NewReader(file)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
-		in = bufio.NewReaderSize(z, readBytes)
+		out.in.r = z
 	}
-	magic, err := in.Peek(4)
+	// The library takes a bufio.Reader of this size as it is: both read from here.
+	out.buffer = bufio.NewReaderSize(out.in, readBytes)
+	magic, err := out.buffer.Peek(4)
 	if err != nil {
 		if len(magic) > 0 && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
 		return nil, ErrNoCapture
 	}
-	out := &Reader{in: &meter{r: in, max: metadataBytesMax}}
 	switch {
 	case binary.BigEndian.Uint32(magic) == 0x0a0d0d0a:
-		out.ng, err = pcapgo.NewNgReader(out.in, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
+		out.ng, err = pcapgo.NewNgReader(out.buffer, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
 		out.source = out.ng
 	case isPcap(binary.LittleEndian.Uint32(magic)) || isPcap(binary.BigEndian.Uint32(magic)):
-		out.pcap, err = pcapgo.NewReader(out.in)
+		out.pcap, err = pcapgo.NewReader(out.buffer)
 		out.source = out.pcap
 		if err == nil {
 			out.linkType = out.pcap.LinkType()
@@ -118,6 +123,13 @@ func (r *Reader) Next() (Frame, error) {
 	}
 	r.in.max = r.payload + metadataBytesMax
 	data, info, err := r.source.ZeroCopyReadPacketData()
+	if err != nil && r.pcap != nil && info.CaptureLength > info.Length && info.CaptureLength <= frameBytesMax {
+		// More was captured than there was, say some writers. The library stops
+		// behind the record's header; the record itself can be read.
+		r.longer = slices.Grow(r.longer[:0], info.CaptureLength)[:info.CaptureLength]
+		data = r.longer
+		_, err = io.ReadFull(r.buffer, data)
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):

@@ -134,6 +134,22 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestLongerThanItWas reads on behind a record that says that more was captured
+// than there was.
+func TestLongerThanItWas(t *testing.T) {
+	packet := ipv4(alice, bob, 50, make([]byte, 24))
+	file := pcapOf(t, layers.LinkTypeRaw, packet, packet, packet)
+	second := 24 + 16 + len(packet)
+	binary.LittleEndian.PutUint32(file[second+12:], 7)
+	lines, d := decodeBytes(t, file, nil)
+	if len(lines) != 3 || lines[1].Kind != "esp" || lines[1].Bytes != 24 || lines[2].Kind != "esp" {
+		t.Errorf("lines: %+v", lines)
+	}
+	if d.Stats().Frames != 3 {
+		t.Errorf("stats %+v", d.Stats())
+	}
+}
+
 // TestNoCapture names what is no capture, and what begins as one.
 func TestNoCapture(t *testing.T) {
 	good := pcapOf(t, layers.LinkTypeRaw)
