@@ -119,7 +119,7 @@ func TestUncheckedESP(t *testing.T) {
 // TestLegacyESP opens 3DES and NULL, with HMAC-MD5, which no negotiation accepts.
 func TestLegacyESP(t *testing.T) {
 	inner := ipv4("10.1.0.1", "10.2.0.1", 17, udp(1, 2, []byte("inside!!")))
-	key, macKey := []byte("threedifferent8byteskeys"), []byte("sixteenbytes key")
+	key, macKey := []byte("twenty-four octets here!"), []byte("sixteen of them!")
 	header := []byte{0, 0, 0x10, 0, 0, 0, 0, 9}
 	padded := func(align int) []byte {
 		text := bytes.Clone(inner)
@@ -148,11 +148,11 @@ func TestLegacyESP(t *testing.T) {
 		row    string
 	}{
 		{"3DES, quoted keys", sign(append(append(bytes.Clone(header), iv...), text...)),
-			`"IPv4","*","*","0x1000","TripleDES-CBC [RFC2451]","\x22threedifferent8byteskeys\x22","HMAC-MD5-96 [RFC2403]","\"sixteenbytes key\""`},
+			`"IPv4","*","*","0x1000","TripleDES-CBC [RFC2451]","\x22twenty-four octets here!\x22","HMAC-MD5-96 [RFC2403]","\"sixteen of them!\""`},
 		{"3DES, bare string keys", sign(append(append(bytes.Clone(header), iv...), text...)),
-			`"IPv4","*","*","4096","TripleDES-CBC [RFC2451]","threedifferent8byteskeys","HMAC-MD5-96 [RFC2403]","sixteenbytes key"`},
+			`"IPv4","*","*","4096","TripleDES-CBC [RFC2451]","twenty-four octets here!","HMAC-MD5-96 [RFC2403]","sixteen of them!"`},
 		{"NULL", sign(append(bytes.Clone(header), padded(4)...)),
-			`"IPv4","*","*","*","NULL","","HMAC-MD5-96 [RFC2403]","0x7369787465656e6279746573206b6579"`},
+			`"IPv4","*","*","*","NULL","","HMAC-MD5-96 [RFC2403]","0x7369787465656e206f66207468656d21"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			lines, _ := decodePackets(t, tables("", c.row), ipv4(alice, bob, 50, c.packet))

@@ -132,15 +132,15 @@ func TestAndroidKeys(t *testing.T) {
 	p := &peers{t: t, chosen: chosen[0], ni: ni, nr: nr, spiI: [8]byte(value("IKE_INIT_SPI")), spiR: [8]byte(value("IKE_RESP_SPI")), keys: keys}
 	const algorithms = "aes128-sha1-noesn"
 	packets := append(p.init(),
-		p.request(wire.ExchangeIKEAuth, 1, proposal(t, wire.ProtocolESP, []byte{0x2a, 0xd4, 0xc0, 0xa2}, algorithms)),
-		p.response(wire.ExchangeIKEAuth, 1, proposal(t, wire.ProtocolESP, []byte{0xca, 0xe7, 0x01, 0x9f}, algorithms)))
+		p.request(wire.ExchangeIKEAuth, 1, proposal(t, wire.ProtocolESP, []byte{0x11, 0x22, 0x33, 0x44}, algorithms)),
+		p.response(wire.ExchangeIKEAuth, 1, proposal(t, wire.ProtocolESP, []byte{0x55, 0x66, 0x77, 0x88}, algorithms)))
 	inner := ipv4("10.1.0.1", "10.2.0.1", 17, udp(1, 2, []byte("inside")))
 	for _, way := range []struct {
 		src, dst, encr, integ string
 		spi                   uint32
 	}{
-		{alice, bob, "FIRST_CHILD_ENCR_INIT_HEX_STRING", "FIRST_CHILD_AUTH_INIT_HEX_STRING", 0xcae7019f},
-		{bob, alice, "FIRST_CHILD_ENCR_RESP_HEX_STRING", "FIRST_CHILD_AUTH_RESP_HEX_STRING", 0x2ad4c0a2},
+		{alice, bob, "FIRST_CHILD_ENCR_INIT_HEX_STRING", "FIRST_CHILD_AUTH_INIT_HEX_STRING", 0x55667788},
+		{bob, alice, "FIRST_CHILD_ENCR_RESP_HEX_STRING", "FIRST_CHILD_AUTH_RESP_HEX_STRING", 0x11223344},
 	} {
 		sa, err := esp.NewOutbound(esp.SAConfig{
 			SPI: way.spi, Encr: suite.Transform{Type: suite.TransformENCR, ID: suite.EncrAESCBC, KeyBits: 128},
