@@ -74,12 +74,12 @@ func decodeCapture(ctx context.Context, std stdio, name string, f decodeFlags) e
 		return err
 	}
 	defer closeIn()
-	r, err := decode.NewReader(in)
+	out := bufio.NewWriterSize(std.out, decodeBufferBytes)
+	r, err := decode.NewReader(&prompt{in, out})
 	if err != nil {
 		return usageError("%s: %w", name, err)
 	}
 
-	out := bufio.NewWriterSize(std.out, decodeBufferBytes)
 	var text decode.Text
 	var line []byte
 	d := decode.NewDecoder(decode.Options{Keys: keys, Ladder: f.ladder}, func(r *decode.Record) error {
@@ -114,6 +114,17 @@ func decodeCapture(ctx context.Context, std stdio, name string, f decodeFlags) e
 		return silent(exitFailed)
 	}
 	return nil
+}
+
+// prompt reads a capture that is perhaps still being made: before it waits for more, what was decoded is printed.
+type prompt struct {
+	in  io.Reader
+	out *bufio.Writer
+}
+
+func (p *prompt) Read(b []byte) (int, error) {
+	_ = p.out.Flush() // the writer keeps the error and returns it at the next line
+	return p.in.Read(b)
 }
 
 // decodeKeys reads the tables of a folder, none without a folder.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -433,6 +434,57 @@ func TestDecodeInterrupted(t *testing.T) {
 	status := execute(ctx, []string{"decode", filepath.Join(dir, captureFile)}, stdio{strings.NewReader(""), &out, &errs})
 	if status != exitInterrupted || !strings.Contains(out.String(), "1 frame in") {
 		t.Errorf("status %d, output %q, %q", status, out.String(), errs.String())
+	}
+}
+
+// lines hands on what is written to it.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
+
+// TestDecodeOfALiveCapture: what has been captured is shown while the capture goes on.
+func TestDecodeOfALiveCapture(t *testing.T) {
+	dir := t.TempDir()
+	if o := here(t, "run", example("trap"), "--out", dir); o.status != exitOK {
+		t.Fatalf("status %d: %s", o.status, o.err)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, captureFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, recorder := io.Pipe()
+	out, status := make(lines), make(chan int)
+	var errs bytes.Buffer
+	go func() {
+		status <- execute(context.Background(), []string{"decode", "-"}, stdio{in, out, &errs})
+	}()
+	go func() { _, _ = recorder.Write(raw[:len(raw)/2]) }()
+	timeout := time.After(processTimeout)
+	for shown := ""; !strings.Contains(shown, "IKE_SA_INIT request 0"); {
+		select {
+		case text := <-out:
+			shown += text
+		case <-timeout:
+			t.Fatal("nothing is shown before the capture ends")
+		}
+	}
+	if err := recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		select {
+		case <-out:
+		case got := <-status:
+			if got != exitFailed { // it was cut in the middle
+				t.Errorf("status %d: %s", got, errs.String())
+			}
+			return
+		case <-timeout:
+			t.Fatal("decode does not end with its input")
+		}
 	}
 }
 
