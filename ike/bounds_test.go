@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ikelab/ikelab/ike/wire"
 )
 
 // machineOf makes a machine alone, without the network's own source addresses.
@@ -65,6 +67,53 @@ func TestSource(t *testing.T) {
 				t.Errorf("sends from %q, fails with %q; want %q", got, failed, tc.want)
 			}
 		})
+	}
+}
+
+// TestCandidates: a responder tries connections that name the peer's address first,
+// then those that name its own, then the others; a connection for other addresses never.
+func TestCandidates(t *testing.T) {
+	own, peer, other := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("203.0.113.1")
+	m := &Machine{}
+	for _, c := range []Connection{
+		{Name: "any"}, {Name: "own", LocalAddrs: []netip.Addr{other, own}}, {Name: "peer", RemoteAddrs: []netip.Addr{other, peer}},
+		{Name: "both", LocalAddrs: []netip.Addr{own}, RemoteAddrs: []netip.Addr{peer}}, {Name: "any-too"},
+		{Name: "elsewhere", LocalAddrs: []netip.Addr{other}}, {Name: "of-another", RemoteAddrs: []netip.Addr{other}},
+	} {
+		m.connections = append(m.connections, &connection{Connection: c})
+	}
+	var names []string
+	for _, c := range m.candidates(own, peer) {
+		names = append(names, c.Name)
+	}
+	if got, want := strings.Join(names, " "), "both peer own any any-too"; got != want {
+		t.Errorf("candidates %q, want %q", got, want)
+	}
+}
+
+// TestMeetsPeerOf: another IKE SA is with the same peer when the identities are the
+// same, and as long as one of them is not known, when the addresses are.
+func TestMeetsPeerOf(t *testing.T) {
+	here, there := netip.MustParseAddrPort("198.51.100.1:500"), netip.MustParseAddrPort("203.0.113.1:4500")
+	bob, carol := Identity{Type: wire.IDTypeFQDN, Data: []byte("bob")}, Identity{Type: wire.IDTypeFQDN, Data: []byte("carol")}
+	sa := func(configured, authenticated Identity, remote netip.AddrPort) *ikeSA {
+		return &ikeSA{conn: &connection{Connection: Connection{Remote: Auth{ID: configured}}}, peerID: authenticated, remote: remote}
+	}
+	for _, tc := range []struct {
+		name          string
+		have, another *ikeSA
+		want          bool
+	}{
+		{"the same name, elsewhere", sa(bob, bob, here), sa(bob, Identity{}, there), true},
+		{"another name, here", sa(bob, bob, here), sa(carol, Identity{}, here), false},
+		{"anyone was configured, bob came", sa(Identity{}, bob, here), sa(bob, Identity{}, there), true},
+		{"not authenticated yet", sa(bob, Identity{}, here), sa(bob, Identity{}, there), true},
+		{"anyone is wanted, here", sa(bob, bob, here), sa(Identity{}, Identity{}, here), true},
+		{"anyone is wanted, elsewhere", sa(bob, bob, here), sa(Identity{}, Identity{}, there), false},
+	} {
+		if got := tc.have.meetsPeerOf(tc.another); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
 	}
 }
 

@@ -45,21 +45,21 @@ func (m *Machine) authBegin(sa *ikeSA) {
 func (m *Machine) firstContact(sa *ikeSA) bool {
 	return !slices.ContainsFunc(m.sas, func(other *ikeSA) bool {
 		return other != sa && (other.up() || other.state == stateAuthSent) &&
-			(other.conn == sa.conn || other.localID.Equal(sa.localID) && other.mayBePeerOf(sa))
+			(other.conn == sa.conn || other.localID.Equal(sa.localID) && other.meetsPeerOf(sa))
 	})
 }
 
-// mayBePeerOf reports whether an SA is with the peer that sa is about to meet. As
-// long as one of the two takes anyone, the address decides.
-func (other *ikeSA) mayBePeerOf(sa *ikeSA) bool {
-	have := other.peerID
+// meetsPeerOf reports whether an SA is with the peer that another is about to meet.
+// As long as one of the two takes anyone, the address decides.
+func (sa *ikeSA) meetsPeerOf(another *ikeSA) bool {
+	have, want := sa.peerID, another.conn.Remote.ID
 	if have.IsZero() {
-		have = other.conn.Remote.ID
+		have = sa.conn.Remote.ID
 	}
-	if have.IsZero() || sa.conn.Remote.ID.IsZero() {
-		return other.remote.Addr() == sa.remote.Addr()
+	if have.IsZero() || want.IsZero() {
+		return sa.remote.Addr() == another.remote.Addr()
 	}
-	return have.Equal(sa.conn.Remote.ID)
+	return have.Equal(want)
 }
 
 // expectedPeer is whom an initiator expects to answer: an address stands for

@@ -27,7 +27,7 @@ const (
 	selectorsPerPayloadMax   = 255 // the field is one octet (RFC 7296 §3.13)
 	proposalsPerPayloadMax   = 128
 	keyingTriesMax           = 1000
-	retransmitTriesMax       = 32
+	retransmitTriesMax       = 100
 	retransmitWaitMax        = time.Hour
 	retransmitBaseMilliMin   = 1000
 	retransmitBaseMilliMax   = 10000

@@ -208,7 +208,7 @@ func TestNewRefuses(t *testing.T) {
 		{"twins", "child net", "two children are named"},
 		{"two connections", "connection ike", "two connections are named"},
 		{"a shrinking schedule", "retransmit_base 900", "must be 1000 to 10000"},
-		{"too many tries", "retransmit_tries 33", "at most 32"},
+		{"too many tries", "retransmit_tries 101", "at most 100"},
 		{"a wait beyond an hour", "retransmit_timeout 2h", "at most 1h"},
 		{"a negative limit", "retransmit_limit -1s", "above 0"},
 		{"too many keyingtries", "keyingtries 1001", "must be 1 to 1000"},
