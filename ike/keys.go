@@ -44,7 +44,7 @@ func (m *Machine) deriveKeys(sa *ikeSA, shared []byte) error {
 		sa.keys.send.ivs = m.stream(sa, "sk", "iv")
 	}
 	m.record(sa, Record{Kind: RecordKeys, Keys: &Keys{
-		SPIi: sa.spiI, SPIr: sa.spiR, SKei: keys.Ei, SKer: keys.Er, SKai: keys.Ai, SKar: keys.Ar, Encr: encr, Integ: integ,
+		SPIi: sa.spiI, SPIr: sa.spiR, SKei: keys.Ei, SKer: keys.Er, SKai: keys.Ai, SKar: keys.Ar, SKd: keys.D, Encr: encr, Integ: integ,
 	}})
 	return nil
 }

@@ -71,5 +71,6 @@ func (r Record) Field(key string) string {
 type Keys struct {
 	SPIi, SPIr             wire.SPI
 	SKei, SKer, SKai, SKar []byte          // SKai and SKar empty for an AEAD
+	SKd                    []byte          // which Wireshark does not want, and decoding does
 	Encr, Integ            suite.Transform // Integ zero for an AEAD
 }

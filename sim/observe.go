@@ -365,5 +365,6 @@ func (r *Run) keepIKEKeys(k *ike.Keys) {
 	r.ikeKeys = append(r.ikeKeys, capture.IKEKeys{
 		SPIi: k.SPIi, SPIr: k.SPIr, Encr: k.Encr, Integ: k.Integ,
 		SKei: slices.Clone(k.SKei), SKer: slices.Clone(k.SKer), SKai: slices.Clone(k.SKai), SKar: slices.Clone(k.SKar),
+		SKd: slices.Clone(k.SKd),
 	})
 }

@@ -68,6 +68,7 @@ command line is wrong; 3 this host lacks something, named; 4 an internal or IO e
 		newValidateCommand(std),
 		newFmtCommand(std),
 		newGraphCommand(std),
+		newDecodeCommand(std),
 		newDoctorCommand(std),
 		newVersionCommand(std),
 	)

@@ -18,6 +18,9 @@
 //   - A peer's public value is validated before it is used (RFC 6989).
 //   - A [Crypter] allocates nothing per packet, compares integrity check values
 //     in constant time, and hands out no plaintext that failed its check.
+//   - An [Opener] is the one exception: it reads recorded packets, also of
+//     algorithms that are not negotiated and with check values that are wrong,
+//     which it says. Only sim/decode makes one.
 //   - A keyword is either implemented or refused by name; none is ignored.
 //
 // Everything here is real cryptography. A modelled suite, with the same shapes

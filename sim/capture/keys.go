@@ -18,8 +18,10 @@ type IKEKeys struct {
 	SKei, SKer []byte
 	// SKai and SKar are the integrity keys, empty with an AEAD.
 	SKai, SKar []byte
-	Encr       suite.Transform
-	Integ      suite.Transform // the zero value with an AEAD
+	// SKd is the key of CHILD SAs' keys. Wireshark has no use for it, ikelab's own decoding does. It may be empty.
+	SKd   []byte
+	Encr  suite.Transform
+	Integ suite.Transform // the zero value with an AEAD
 }
 
 // ESPKeys are the keys of one ESP SA, which has one direction.
@@ -131,11 +133,14 @@ func WriteIKEv2DecryptionTable(w io.Writer, keys []IKEKeys) ([]Gap, error) {
 				Reason: "left out, because Wireshark cannot decrypt " + names(k.Encr, k.Integ),
 			}
 			fmt.Fprintf(out, "# %s\n", gap)
+			writeIKESA(out, k)
+			writeSKd(out, k)
 			gaps = append(gaps, gap)
 			continue
 		}
 		fmt.Fprintf(out, "%x,%x,%x,%x,%q,%x,%x,%q\n",
 			k.SPIi, k.SPIr, k.SKei, k.SKer, encryption, k.SKai, k.SKar, integrity)
+		writeSKd(out, k)
 	}
 	if err := out.Flush(); err != nil {
 		return gaps, fmt.Errorf("capture: writing ikev2_decryption_table: %w", err)
@@ -158,6 +163,7 @@ func WriteESPSA(w io.Writer, keys []ESPKeys) ([]Gap, error) {
 		if !knowsEncryption || !knowsIntegrity {
 			gap := Gap{SA: sa, Reason: "left out, because Wireshark cannot decrypt " + names(k.Encr, k.Integ)}
 			fmt.Fprintf(out, "# %s\n", gap)
+			writeESPRow(out, k)
 			gaps = append(gaps, gap)
 			continue
 		}
@@ -168,13 +174,10 @@ func WriteESPSA(w io.Writer, keys []ESPKeys) ([]Gap, error) {
 				integrity, integrityKey = espUnchecked[k.Integ.ID], ""
 			}
 			fmt.Fprintf(out, "# %s\n", gap)
+			writeESPRow(out, k)
 			gaps = append(gaps, gap)
 		}
-		version := "IPv4"
-		if k.Src.Is6() || k.Dst.Is6() {
-			version = "IPv6"
-		}
-		fields := []string{version, wildcard(k.Src), wildcard(k.Dst), fmt.Sprintf("0x%08x", k.SPI),
+		fields := []string{version(k), wildcard(k.Src), wildcard(k.Dst), fmt.Sprintf("0x%08x", k.SPI),
 			encryption, hexKey(k.EncrKey), integrity, integrityKey}
 		fmt.Fprintf(out, "\"%s\"\n", strings.Join(fields, `","`))
 	}

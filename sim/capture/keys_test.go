@@ -23,7 +23,7 @@ func TestTables(t *testing.T) {
 	ike := []IKEKeys{
 		{
 			SPIi: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, SPIr: [8]byte{9, 10, 11, 12, 13, 14, 15, 16},
-			SKei: []byte{0xe1, 0xe2}, SKer: []byte{0xe3, 0xe4}, Encr: gcm16(256),
+			SKei: []byte{0xe1, 0xe2}, SKer: []byte{0xe3, 0xe4}, SKd: []byte{0xd1}, Encr: gcm16(256),
 		},
 		{
 			SPIi: [8]byte{0: 0x80}, SPIr: [8]byte{7: 0xff},
@@ -40,16 +40,20 @@ func TestTables(t *testing.T) {
 	wantIKE := `# Wireshark's table of IKEv2 keys: initiator's SPI, responder's SPI, SK_ei, SK_er,
 # encryption, SK_ai, SK_ar, integrity.
 0102030405060708,090a0b0c0d0e0f10,e1e2,e3e4,"AES-GCM-256 with 16 octet ICV [RFC5282]",,,"NONE [RFC4306]"
+# ikelab SK_d,0102030405060708,090a0b0c0d0e0f10,d1
 8000000000000000,00000000000000ff,e1,e2,"AES-CBC-128 [RFC3602]",a1,a2,"HMAC_SHA2_256_128 [RFC4868]"
 # IKE SA cc00000000000000 dd00000000000000: left out, because Wireshark cannot decrypt chacha20poly1305
+# ikelab SA,cc00000000000000,dd00000000000000,,,"chacha20poly1305",,,"NULL"
 `
 	wantESP := `# Wireshark's table of ESP keys: IP version, source, destination, SPI, encryption, its key,
 # integrity, its key.
 "IPv4","192.0.2.1","192.0.2.2","0x000000c1","AES-GCM with 8 octet ICV [RFC4106]","0xe1","NULL",""
 "IPv6","2001:db8::1","2001:db8::2","0x000000c2","AES-CBC [RFC3602]","0xe1","HMAC-SHA-1-96 [RFC2404]","0xa1"
 # ESP SA *>192.0.2.2 0x000000c3: decrypted, but Wireshark 4.0 cannot check the integrity of extended sequence numbers
+# ikelab SA,"IPv4","*","192.0.2.2","0x000000c3","aes256ctr","0xe1","sha512","0xa1","64-bit"
 "IPv4","*","192.0.2.2","0x000000c3","AES-CTR [RFC3686]","0xe1","ANY 256 bit authentication [no checking]",""
 # ESP SA 192.0.2.1>192.0.2.2 0x000000c4: left out, because Wireshark cannot decrypt chacha20poly1305
+# ikelab SA,"IPv4","192.0.2.1","192.0.2.2","0x000000c4","chacha20poly1305","","NULL","","32-bit"
 `
 	var gotIKE, gotESP bytes.Buffer
 	gapsIKE, err := WriteIKEv2DecryptionTable(&gotIKE, ike)

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ikelab/ikelab/sim"
+	"github.com/ikelab/ikelab/sim/decode"
+	"github.com/ikelab/ikelab/sim/report"
+)
+
+// decodeBufferBytes is what decode writes at a time.
+const decodeBufferBytes = 1 << 16
+
+// warningsPrintedMax cuts what is said about rows of the key tables.
+const warningsPrintedMax = 20
+
+// decodeFlags are decode's flags.
+type decodeFlags struct {
+	keys   string
+	asJSON bool
+	ladder bool
+}
+
+func newDecodeCommand(std stdio) *cobra.Command {
+	var f decodeFlags
+	cmd := &cobra.Command{
+		Use:   "decode FILE",
+		Short: "Show the IKEv2 and ESP of a capture, decrypted with its keys",
+		Long: `decode reads a capture (pcap or pcapng, gzipped or not; - is standard input) and prints one
+line per packet: IKEv2 with its payloads, ESP and AH, in UDP, TCP or bare, fragments put
+together, and then a summary of all SAs. Gaps in sequence numbers, replays and retransmissions
+are marked.
+
+--keys DIR names a folder with Wireshark's tables ikev2_decryption_table and esp_sa, such as
+the folder wireshark that run --out writes. Decoding knows algorithms that negotiation
+refuses (3DES, AES-CCM, NULL, HMAC-MD5 and others).
+
+--json prints one JSON object a line instead; docs/decode.md has its schema.
+--ladder draws the exchanges instead, as run does.
+
+Exit status: 0 all was read; 1 something was malformed or an integrity check value wrong;
+2 FILE is no capture or cannot be read, or the command line is wrong; 4 an internal or IO error.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.asJSON && f.ladder {
+				return usageError("--json and --ladder: want one of them; the ladder is a drawing for people")
+			}
+			return decodeCapture(cmd.Context(), std, args[0], f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.keys, "keys", "", "`directory` with ikev2_decryption_table, esp_sa or both")
+	flags.BoolVar(&f.asJSON, "json", false, "print one JSON object a line (docs/decode.md)")
+	flags.BoolVar(&f.ladder, "ladder", false, "draw the IKE exchanges as a ladder")
+	return cmd
+}
+
+// decodeCapture is decode, its command line being read.
+func decodeCapture(ctx context.Context, std stdio, name string, f decodeFlags) error {
+	keys, err := decodeKeys(std, f.keys)
+	if err != nil {
+		return err
+	}
+	in, closeIn, err := openCapture(std, name)
+	if err != nil {
+		return err
+	}
+	defer closeIn()
+	out := bufio.NewWriterSize(std.out, decodeBufferBytes)
+	r, err := decode.NewReader(&prompt{in, out})
+	if err != nil {
+		return usageError("%s: %w", name, err)
+	}
+
+	var text decode.Text
+	var line []byte
+	d := decode.NewDecoder(decode.Options{Keys: keys, Ladder: f.ladder}, func(r *decode.Record) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		switch {
+		case f.ladder:
+			return nil
+		case f.asJSON:
+			line = decode.AppendJSON(line[:0], r)
+		default:
+			line = text.Append(line[:0], r)
+		}
+		_, err := out.Write(line)
+		return err
+	})
+	err = d.Run(r)
+	interrupted := errors.Is(err, context.Canceled)
+	if err == nil || interrupted {
+		err = decodeEnd(std, out, d, r, f)
+	}
+	if flushErr := out.Flush(); err == nil {
+		err = flushErr
+	}
+	switch {
+	case err != nil:
+		return internalError("%s: %w", name, err)
+	case interrupted:
+		return silent(exitInterrupted)
+	case !d.Stats().Clean():
+		return silent(exitFailed)
+	}
+	return nil
+}
+
+// prompt reads a capture that is perhaps still being made: before it waits for more, what was decoded is printed.
+type prompt struct {
+	in  io.Reader
+	out *bufio.Writer
+}
+
+func (p *prompt) Read(b []byte) (int, error) {
+	_ = p.out.Flush() // the writer keeps the error and returns it at the next line
+	return p.in.Read(b)
+}
+
+// decodeKeys reads the tables of a folder, none without a folder.
+func decodeKeys(std stdio, folder string) (*decode.Keys, error) {
+	if folder == "" {
+		return nil, nil
+	}
+	keys, warnings, err := decode.LoadKeys(os.DirFS(folder))
+	if err != nil {
+		return nil, usageError("--keys %s: %w", folder, err)
+	}
+	for i, w := range warnings {
+		if i == warningsPrintedMax {
+			_, _ = fmt.Fprintf(std.err, "ikelab: … and %d rows more\n", len(warnings)-i)
+			break
+		}
+		_, _ = fmt.Fprintf(std.err, "ikelab: --keys %s: this row is not used: %v\n", folder, w)
+	}
+	return keys, nil
+}
+
+// openCapture opens the capture, - being standard input.
+func openCapture(std stdio, name string) (io.Reader, func(), error) {
+	if name == "-" {
+		return std.in, func() {}, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, nil, usageError("%w", err)
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close() // it was only looked at
+		return nil, nil, usageError("%s is a folder; decode wants a capture in it, and --keys a folder with key tables", name)
+	}
+	return file, func() { _ = file.Close() }, nil // it was only read
+}
+
+// decodeEnd prints what follows the packets.
+func decodeEnd(std stdio, out *bufio.Writer, d *decode.Decoder, r *decode.Reader, f decodeFlags) error {
+	switch {
+	case f.asJSON:
+		return nil
+	case f.ladder:
+		width, color := terminal(std.out)
+		result := ladderOf(d)
+		if err := report.Ladder(out, result, report.Options{WidthColumns: width, Colour: color}); err != nil {
+			return err
+		}
+	}
+	if _, err := fmt.Fprintln(out); err != nil {
+		return err
+	}
+	return d.Summary(out, r.InterfaceName)
+}
+
+// ladderOf is what was decoded as the result of a run, of which a ladder is drawn. In a capture that has messages at
+// both ends of their way, one that was seen at a single point did not arrive; in a capture of one point all did.
+func ladderOf(d *decode.Decoder) *sim.Result {
+	rows, omitted := d.Ladder()
+	result := &sim.Result{ExchangesOmitted: omitted}
+	several := slices.ContainsFunc(rows, func(r decode.Row) bool { return r.Points > 1 })
+	for _, row := range rows {
+		arrived := !several || row.Points > 1
+		result.Exchanges = append(result.Exchanges, sim.ExchangeRow{
+			At: row.At, Arrived: arrived, ArrivedAt: row.ArrivedAt, Lost: !arrived, Reason: "not seen again", From: row.From, To: row.To,
+			Exchange: row.Exchange, MessageID: row.MessageID, Response: row.Response, FromInitiator: row.FromInitiator,
+			Retransmission: row.Retransmission, Bytes: row.Bytes, Payloads: row.Payloads,
+		})
+	}
+	return result
+}

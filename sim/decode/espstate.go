@@ -1,0 +1,191 @@
+package decode
+
+import (
+	"net/netip"
+
+	"github.com/ikelab/ikelab/ike/suite"
+)
+
+// espID names an ESP or AH SA (RFC 4301 §4.1).
+type espID struct {
+	dst      netip.Addr
+	spi      uint32
+	protocol uint8
+}
+
+// espSA is what is known of an ESP or AH SA.
+type espSA struct {
+	id         espID
+	src        netip.Addr // of the last packet
+	udp        bool       // in UDP or TCP
+	firstFrame uint64
+	candidates []*espKeys
+	keys       *espKeys // those that opened a packet
+	generation uint64   // of derived keys, when candidates were looked for
+	looked     bool
+
+	esn      bool
+	esnKnown bool
+	highest  uint64 // sequence number, of packets whose upper half is known
+	tried    int    // packets for which upper halves were guessed
+
+	good, bad, unchecked, opaque uint64
+	points                       []*espPoint
+	elsewhere                    uint64 // packets at points beyond espPointsMax
+}
+
+// espPoint is an SA as one point of observation sees it.
+type espPoint struct {
+	id       uint64
+	iface    int
+	packets  uint64
+	bytes    uint64
+	replays  uint64
+	distinct uint64
+	late     uint64 // too old to tell whether they were there before
+	low, top uint64
+	window   [replayWindowPackets / 64]uint64 // bit n%replayWindowPackets: n was seen
+}
+
+// gaps is how many sequence numbers between the lowest and the highest are missing.
+func (p *espPoint) gaps() uint64 {
+	span := p.top - p.low + 1
+	if seen := p.distinct + p.late; seen < span {
+		return span - seen
+	}
+	return 0
+}
+
+// see counts a packet and reports whether its number was there before.
+func (p *espPoint) see(seq uint64, size int) bool {
+	p.packets++
+	p.bytes += uint64(size)
+	if p.packets == 1 {
+		p.low, p.top, p.distinct = seq, seq, 1
+		p.mark(seq)
+		return false
+	}
+	switch {
+	case seq > p.top:
+		if seq-p.top >= replayWindowPackets {
+			clear(p.window[:])
+		} else {
+			for n := p.top + 1; n != seq; n++ {
+				p.window[n%replayWindowPackets/64] &^= 1 << (n % 64)
+			}
+		}
+		p.top = seq
+	case p.top-seq >= replayWindowPackets:
+		p.low = min(p.low, seq)
+		p.late++
+		return false
+	case p.window[seq%replayWindowPackets/64]&(1<<(seq%64)) != 0:
+		p.replays++
+		return true
+	}
+	p.low = min(p.low, seq)
+	p.distinct++
+	p.mark(seq)
+	return false
+}
+
+func (p *espPoint) mark(seq uint64) {
+	p.window[seq%replayWindowPackets/64] |= 1 << (seq % 64)
+}
+
+// espState is what a Decoder remembers of ESP and AH.
+type espState struct {
+	sas        *bounded[espID, *espSA]
+	derived    *bounded[uint32, []*espKeys]
+	generation uint64
+	scratch    [nestingMax][]byte
+	aad        [12]byte
+	tail       [4]byte
+}
+
+func newESPState() espState {
+	return espState{
+		sas:     newBounded[espID, *espSA](espSAsMax),
+		derived: newBounded[uint32, []*espKeys](derivedMax),
+	}
+}
+
+// derive adds keys for packets with an SPI, whatever their addresses: a
+// translator may change them.
+func (s *espState) derive(spi uint32, k *espKeys) {
+	all, _ := s.derived.get(spi)
+	if len(all) == espCandidatesMax {
+		all = all[1:]
+	}
+	s.derived.put(spi, append(all[:len(all):len(all)], k))
+	s.generation++
+}
+
+// knowsSPI reports whether there are keys for an SPI.
+func (d *Decoder) knowsSPI(g *datagram, spi uint32) bool {
+	if _, ok := d.esp.derived.get(spi); ok {
+		return true
+	}
+	return d.opt.Keys != nil && len(d.opt.Keys.espBySPI[spi]) > 0 && len(d.opt.Keys.esp(g.src, g.dst, spi)) > 0
+}
+
+// association is the SA of a packet, made when it is seen first.
+func (d *Decoder) association(g *datagram, protocol uint8, spi uint32) *espSA {
+	id := espID{dst: g.dst, spi: spi, protocol: protocol}
+	sa, ok := d.esp.sas.get(id)
+	if !ok {
+		sa = &espSA{id: id, firstFrame: d.frame.Number, udp: d.rec.Transport != "ip"}
+		d.esp.sas.put(id, sa)
+	}
+	if protocol == protocolESP && (!sa.looked || sa.src != g.src || sa.generation != d.esp.generation) {
+		d.look(sa, g)
+	}
+	sa.src = g.src
+	return sa
+}
+
+// look finds the keys that an SA may have: the table's first.
+func (d *Decoder) look(sa *espSA, g *datagram) {
+	sa.looked, sa.generation = true, d.esp.generation
+	sa.candidates = d.opt.Keys.esp(g.src, g.dst, sa.id.spi)
+	derived, _ := d.esp.derived.get(sa.id.spi)
+	sa.candidates = append(sa.candidates, derived...)
+	if sa.keys != nil {
+		return
+	}
+	for _, k := range sa.candidates {
+		if k.high > 0 && sa.highest == 0 {
+			sa.highest = uint64(k.high) << 32
+		}
+	}
+}
+
+// count notes what became of a packet's check value.
+func (sa *espSA) count(encrypted, decrypted bool, icv suite.ICVState) {
+	switch {
+	case icv == suite.ICVGood:
+		sa.good++
+	case icv == suite.ICVBad:
+		sa.bad++
+	case encrypted && !decrypted:
+		sa.opaque++
+	default:
+		sa.unchecked++
+	}
+}
+
+// at is the SA's point of observation of a packet, nil beyond espPointsMax.
+func (sa *espSA) at(id uint64, iface int) *espPoint {
+	for _, p := range sa.points {
+		if p.id == id {
+			return p
+		}
+	}
+	if len(sa.points) == espPointsMax {
+		sa.elsewhere++
+		return nil
+	}
+	p := &espPoint{id: id, iface: iface}
+	sa.points = append(sa.points, p)
+	return p
+}
