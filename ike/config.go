@@ -126,6 +126,7 @@ type Limits struct {
 	// ClosedLinger is how long a deleted IKE SA goes on repeating its last response
 	// to a peer that did not get it (30 s); negative for not at all.
 	ClosedLinger time.Duration
-	// UnprotectedRepliesPerSecondMax bounds answers outside any IKE SA (16).
+	// UnprotectedRepliesPerSecondMax bounds answers to messages that belong to no IKE
+	// SA and cannot begin one (16). Refused IKE_SA_INIT requests do not count.
 	UnprotectedRepliesPerSecondMax int
 }
