@@ -47,8 +47,8 @@ type InstallChild struct{ SA ChildSA }
 // ChildSA is a pair of ESP SAs in tunnel mode. Selectors are those that were agreed.
 type ChildSA struct {
 	Connection, Child string
-	// IKE is the machine's number of the IKE SA, Ordinal that of the CHILD_SA; both
-	// count from 1 in the order of creation.
+	// IKE is the machine's number of the IKE SA, Ordinal that of the CHILD_SA within
+	// it; both count from 1 in the order of creation.
 	IKE, Ordinal uint64
 	// Initiator says that this end began the exchange that made it.
 	Initiator bool
