@@ -44,6 +44,8 @@ type TrafficKey struct {
 type ESPSeen struct {
 	SPI    uint32 // inbound
 	Remote netip.AddrPort
+	// At is when the last of them came; the zero value means now.
+	At time.Duration
 }
 
 // Lifetime reports that the data plane's limit for a CHILD_SA is near (soft) or

@@ -305,7 +305,11 @@ func (m *Machine) espSeen(ev ESPSeen) {
 		return
 	}
 	sa := c.ike
-	sa.lastHeard = m.now
+	at := m.now
+	if ev.At > 0 {
+		at = min(ev.At, m.now)
+	}
+	sa.lastHeard = max(sa.lastHeard, at)
 	m.touch(sa)
 	m.follow(sa, ev.Remote)
 }

@@ -30,9 +30,10 @@ type association struct {
 	// pathMTU is what routers on the way have reported, in bytes; zero is
 	// nothing yet.
 	pathMTU int
-	// seen is when the machine last heard of this association's packets.
-	seen     time.Duration
-	seenOnce bool
+	// seen is when a packet of this association last came, told the last such
+	// instant that the machine knows.
+	seen, told time.Duration
+	seenOnce   bool
 	// exhausted is true once the machine has been told that the sequence
 	// numbers are used up.
 	exhausted bool

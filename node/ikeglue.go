@@ -53,6 +53,12 @@ func (n *Node) runIKE() {
 		for _, action := range n.machine.Step(n.now, n.ikeEvents[done]) {
 			n.act(action)
 		}
+		// What waited leaves behind the message that tells the peer of the
+		// association: a responder installs before it sends its response.
+		for _, a := range n.installed {
+			n.release(a.connection, a.child)
+		}
+		n.installed = n.installed[:0]
 	}
 	n.ikeEvents = slices.Delete(n.ikeEvents, 0, done)
 }
@@ -78,7 +84,7 @@ func (n *Node) act(action ike.Action) {
 			n.tellIKE(ike.Lifetime{SPI: action.SA.SPIIn, Hard: true})
 			return
 		}
-		n.release(action.SA.Connection, action.SA.Child)
+		n.installed = append(n.installed, childName{action.SA.Connection, action.SA.Child})
 	case ike.DeleteChild:
 		n.uninstall(action)
 	case ike.MoveChild:

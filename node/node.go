@@ -30,7 +30,10 @@ type Node struct {
 	// entered again while its actions are carried out.
 	ikeEvents []ike.Event
 
-	policies     []*policy
+	policies []*policy
+	// installed are the children whose held packets go when the machine's actions
+	// are done.
+	installed    []childName
 	associations associations
 	spd          esp.SPD
 	// decisions remembers what the SPD said; any change of it empties them.
@@ -44,6 +47,9 @@ type Node struct {
 	delivers []Deliver
 	events   []Event
 }
+
+// childName names a child of a connection.
+type childName struct{ connection, child string }
 
 // New makes a host from its configuration. Errors name the node, the part at
 // fault and the remedy.
@@ -116,6 +122,7 @@ func (n *Node) Handle(now time.Duration, in Input) []Output {
 		n.expireReassemblies()
 		n.expireHeld()
 		if at, _, ok := n.ikeDeadline(); ok && at <= now {
+			n.tellESPSeen()
 			n.tellIKE(ike.Timeout{})
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // espSeenIntervalMs is how often the machine hears of an association's packets,
-// besides at once when they come from another address.
+// besides at once when they come from another address, and before its deadlines.
 const espSeenIntervalMs = 1000
 
 // Congestion notification in the two low bits of the traffic class (RFC 3168).
@@ -122,9 +122,21 @@ func (n *Node) espSeen(p *packet, a *association, encap bool) {
 	if encap {
 		remote = netip.AddrPortFrom(p.key.Src, p.key.SrcPort)
 	}
-	if remote == a.remote && a.seenOnce && n.now-a.seen < espSeenIntervalMs*time.Millisecond {
+	a.seen = n.now
+	if remote == a.remote && a.seenOnce && n.now-a.told < espSeenIntervalMs*time.Millisecond {
 		return
 	}
-	a.seen, a.seenOnce = n.now, true
-	n.tellIKE(ike.ESPSeen{SPI: a.spiIn, Remote: remote})
+	a.told, a.seenOnce = n.now, true
+	n.tellIKE(ike.ESPSeen{SPI: a.spiIn, Remote: remote, At: n.now})
+}
+
+// tellESPSeen tells the machine of the packets it has not heard of yet, before it
+// judges how long its peers have been silent.
+func (n *Node) tellESPSeen() {
+	for _, a := range n.associations.all {
+		if a.seen > a.told {
+			a.told = a.seen
+			n.tellIKE(ike.ESPSeen{SPI: a.spiIn, Remote: a.remote, At: a.seen})
+		}
+	}
 }
