@@ -42,7 +42,11 @@ func (d *Decoder) espPacket(g *datagram, b []byte, layer int) {
 		inner = d.openESP(sa, b, low, layer)
 	}
 	if p := sa.at(d.point(g), d.frame.Interface); p != nil {
-		r.Replay = p.see(r.Seq, len(b))
+		if r.ICV == suite.ICVBad && sa.good > 0 {
+			p.distrust(len(b))
+		} else {
+			r.Replay = p.see(r.Seq, len(b))
+		}
 	}
 	sa.count(r.Encrypted, r.Decrypted, r.ICV)
 	nextHeader, further := r.NextHeader, r.Decrypted && r.ICV != suite.ICVBad

@@ -299,6 +299,46 @@ func TestSequences(t *testing.T) {
 	}
 }
 
+// TestDamagedSequence: once an SA's packets verify, one whose check value is wrong
+// counts as a packet, and its number as nothing: neither as thousands of missing
+// ones, nor as the original of a later replay.
+func TestDamagedSequence(t *testing.T) {
+	sa, row := outbound(t, 0x1000, "aes128-sha256", "AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]", "")
+	inner := ipv4("10.1.0.1", "10.2.0.1", 17, udp(1, 2, []byte("inside")))
+	var packets [][]byte
+	for range 4 {
+		packet, err := seal(sa, inner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets = append(packets, packet)
+	}
+	far := bytes.Clone(packets[1])
+	far[4] ^= 0x80 // number 2^31 + 2
+	next := bytes.Clone(packets[2])
+	next[7] ^= 3 ^ 4 // the number of the packet that comes next
+	var frames [][]byte
+	for _, b := range [][]byte{packets[0], far, packets[2], next, packets[3], packets[3]} {
+		frames = append(frames, ipv4(alice, bob, 50, b))
+	}
+	lines, d := decodePackets(t, tables("", row), frames...)
+	for i, want := range []struct {
+		icv    string
+		replay bool
+	}{{"ok", false}, {"bad", false}, {"ok", false}, {"bad", false}, {"ok", false}, {"ok", true}} {
+		if lines[i].ICV != want.icv || lines[i].Replay != want.replay {
+			t.Errorf("frame %d: icv %s, replay %t, want %s, %t", i+1, lines[i].ICV, lines[i].Replay, want.icv, want.replay)
+		}
+	}
+	var b strings.Builder
+	if err := d.Summary(&b, nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := "6 packets, 528 bytes; sequence 1 to 4, 1 missing; 1 replay\n  ICV ok 4, bad 2"; !strings.Contains(b.String(), want) {
+		t.Errorf("the summary lacks %q:\n%s", want, b.String())
+	}
+}
+
 // TestSequenceModel compares replays and gaps with a set of all numbers, within
 // the window.
 func TestSequenceModel(t *testing.T) {

@@ -49,6 +49,9 @@ type espPoint struct {
 
 // gaps is how many sequence numbers between the lowest and the highest are missing.
 func (p *espPoint) gaps() uint64 {
+	if p.distinct == 0 {
+		return 0 // no number was believed
+	}
 	span := p.top - p.low + 1
 	if seen := p.distinct + p.late; seen < span {
 		return span - seen
@@ -60,7 +63,7 @@ func (p *espPoint) gaps() uint64 {
 func (p *espPoint) see(seq uint64, size int) bool {
 	p.packets++
 	p.bytes += uint64(size)
-	if p.packets == 1 {
+	if p.distinct == 0 {
 		p.low, p.top, p.distinct = seq, seq, 1
 		p.mark(seq)
 		return false
@@ -87,6 +90,14 @@ func (p *espPoint) see(seq uint64, size int) bool {
 	p.distinct++
 	p.mark(seq)
 	return false
+}
+
+// distrust counts a packet whose sequence number is as wrong as its check value
+// may be: a forged or damaged number must not make gaps and replays of others
+// (RFC 4303 §3.4.3 has a receiver move its window only behind the check).
+func (p *espPoint) distrust(size int) {
+	p.packets++
+	p.bytes += uint64(size)
 }
 
 func (p *espPoint) mark(seq uint64) {
