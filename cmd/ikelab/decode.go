@@ -80,7 +80,12 @@ func decodeCapture(ctx context.Context, std stdio, name string, f decodeFlags) e
 		return usageError("%s: %w", name, err)
 	}
 
-	var text decode.Text
+	text := decode.Text{InterfaceName: func(number int) string {
+		if r.Interfaces() < 2 {
+			return "" // there is nothing to tell apart
+		}
+		return r.InterfaceName(number)
+	}}
 	var line []byte
 	d := decode.NewDecoder(decode.Options{Keys: keys, Ladder: f.ladder}, func(r *decode.Record) error {
 		if err := ctx.Err(); err != nil {
@@ -131,6 +136,9 @@ func (p *prompt) Read(b []byte) (int, error) {
 func decodeKeys(std stdio, folder string) (*decode.Keys, error) {
 	if folder == "" {
 		return nil, nil
+	}
+	if _, err := os.Stat(folder); err != nil {
+		return nil, usageError("--keys: %w", err)
 	}
 	keys, warnings, err := decode.LoadKeys(os.DirFS(folder))
 	if err != nil {

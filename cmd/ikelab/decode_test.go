@@ -532,6 +532,16 @@ func TestDecodeCommand(t *testing.T) {
 			t.Errorf("status %d: %s", o.status, o.err)
 		}
 	})
+	t.Run("interfaces are named", func(t *testing.T) {
+		for _, part := range []string{
+			"  gw-a.wan: 198.51.100.1:500 > 198.51.100.2:500  IKE_SA_INIT request 0  SA[",
+			"  gw-b.wan: 198.51.100.1:500 > 198.51.100.2:500  IKE_SA_INIT request 0  [seen at another point]",
+		} {
+			if !strings.Contains(want.out, part) {
+				t.Errorf("the lines lack %q", part)
+			}
+		}
+	})
 	t.Run("without keys", func(t *testing.T) {
 		o := here(t, "decode", file)
 		if o.status != exitOK || !strings.Contains(o.out, "not decrypted") || strings.Contains(o.out, "TSi[") {
@@ -569,6 +579,7 @@ func TestDecodeCommand(t *testing.T) {
 		{"empty", []string{write(t, "x.pcap", "")}, "is no capture"},
 		{"no file", []string{filepath.Join(dir, "missing.pcap")}, "missing.pcap"},
 		{"a folder", []string{dir}, "is a folder"},
+		{"no folder of keys", []string{file, "--keys", filepath.Join(dir, "missing")}, "missing: no such file"},
 		{"no keys", []string{file, "--keys", t.TempDir()}, "neither ikev2_decryption_table nor esp_sa"},
 		{"two forms", []string{file, "--json", "--ladder"}, "want one of them"},
 		{"no argument", nil, "arg"},

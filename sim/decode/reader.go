@@ -157,6 +157,14 @@ func (r *Reader) Next() (Frame, error) {
 	return f, nil
 }
 
+// Interfaces is how many interfaces the capture has named so far; one in a pcap file.
+func (r *Reader) Interfaces() int {
+	if r.ng == nil {
+		return 1
+	}
+	return r.ng.NInterfaces()
+}
+
 // InterfaceName is what the capture calls an interface, empty where it does not.
 func (r *Reader) InterfaceName(number int) string {
 	if r.ng == nil {

@@ -18,6 +18,10 @@ const (
 
 // Text writes records as lines for people.
 type Text struct {
+	// InterfaceName, where it is set and answers something, says on which
+	// interface a frame was seen.
+	InterfaceName func(number int) string
+
 	start   time.Time
 	started bool
 }
@@ -30,6 +34,11 @@ func (t *Text) Append(b []byte, r *Record) []byte {
 	b = right(b, frameColumns, func(b []byte) []byte { return strconv.AppendUint(b, r.Frame, 10) })
 	b = right(append(b, ' '), timeColumns, func(b []byte) []byte { return appendSeconds(b, r.Time.Sub(t.start)) })
 	b = append(b, ' ', ' ')
+	if t.InterfaceName != nil {
+		if name := t.InterfaceName(r.Interface); name != "" {
+			b = append(append(b, safe(name)...), ": "...)
+		}
+	}
 	for range r.Layer {
 		b = append(b, "└ "...)
 	}

@@ -135,3 +135,14 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 }
+
+// TestInterfaceNames: a capture's file names its interfaces, so what it says is quoted like what the network says.
+func TestInterfaceNames(t *testing.T) {
+	text := Text{InterfaceName: func(number int) string { return []string{"", "eth0", "\x1b[2Jgw"}[number] }}
+	for number, want := range []string{"  NAT-keepalive", "  eth0: NAT-keepalive", `  "\x1b[2Jgw": NAT-keepalive`} {
+		got := string(text.Append(nil, &Record{Frame: 1, Time: start, Kind: KindOther, Interface: number, Note: "NAT-keepalive", Bytes: 29}))
+		if want = "     1     0.000000" + want + ", 29 octets\n"; got != want {
+			t.Errorf("interface %d: %q, want %q", number, got, want)
+		}
+	}
+}
