@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
 )
@@ -48,6 +50,7 @@ func (l *loader) planConnection(it *item) Connection {
 		child.index = i
 		c.Children = append(c.Children, l.planChild(it, child, &c))
 	}
+	l.checkSecondChild(children, c.Children)
 	if len(children) == 0 {
 		l.warnf(it.rng, "Connection without a child", "connection %q protects no traffic; give it a child block.", it.label)
 	}
@@ -167,6 +170,23 @@ func (l *loader) planChild(conn, it *item, c *Connection) Child {
 	}
 	l.checkFamilies(it, child)
 	return child
+}
+
+// checkSecondChild refuses a second child that this end would begin: IKE_AUTH makes one,
+// and CREATE_CHILD_SA, which makes the others (RFC 7296 §1.3), is still to come. A
+// responder may have many to choose from.
+func (l *loader) checkSecondChild(items []*item, children []Child) {
+	begun := false
+	for i, c := range children {
+		switch {
+		case c.StartAction == StartNone || !items[i].attr("start_action").ok:
+		case !begun:
+			begun = true
+		default:
+			l.report(hcl.DiagError, items[i].attr("start_action").rng, refusal{}, "A second child that this end begins is not available yet",
+				"CREATE_CHILD_SA comes with a later version. Give the child a connection of its own, or take start_action out.")
+		}
+	}
 }
 
 // withoutESN takes extended sequence numbers out of a child without replay window,

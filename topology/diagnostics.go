@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/agext/levenshtein"
@@ -104,13 +105,13 @@ func (d Diagnostics) Write(w io.Writer, width int, color bool) error {
 		if !one.Error {
 			word, code = "Warning", sgrWarning
 		}
-		fmt.Fprintf(&out, "%s %s\n", paint(code, word+":"), paint(sgrBold, one.Summary))
+		fmt.Fprintf(&out, "%s %s\n", paint(code, word+":"), paint(sgrBold, visible(one.Summary)))
 		if one.File != "" {
 			fmt.Fprintf(&out, "  on %s line %d, column %d:\n", one.File, one.Line, one.Column)
 			d.snippet(&out, one, func(marks string) string { return paint(code, marks) })
 		}
 		if one.Detail != "" {
-			detail := one.Detail
+			detail := visible(one.Detail)
 			if width > 0 {
 				detail = wordwrap.WrapString(detail, uint(max(width-2, 20)))
 			}
@@ -124,13 +125,50 @@ func (d Diagnostics) Write(w io.Writer, width int, color bool) error {
 // snippetLinesMax bounds how much source a diagnostic shows.
 const snippetLinesMax = 4
 
+// visible replaces what would move a terminal's cursor or change its colours, column by
+// column, so that a lab cannot write over its own diagnostics.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && r != '\n' && unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, text)
+}
+
+const (
+	// snippetColumnsMax is how much of a source line is shown,
+	// snippetColumnsBefore of it in front of the offending part.
+	snippetColumnsMax    = 240
+	snippetColumnsBefore = 60
+)
+
+// window cuts a long line down to what lies around from, and moves from and to along.
+func window(text string, from, to int) (string, int, int) {
+	runes := []rune(text)
+	if len(runes) <= snippetColumnsMax {
+		return text, from, to
+	}
+	start := max(0, min(from-snippetColumnsBefore, len(runes)-snippetColumnsMax))
+	end := min(len(runes), start+snippetColumnsMax)
+	cut := string(runes[start:end])
+	from, to = from-start, min(to, end)-start
+	if start > 0 {
+		cut, from, to = "…"+cut, from+1, to+1
+	}
+	if end < len(runes) {
+		cut += "…"
+	}
+	return cut, from, to
+}
+
 // snippet prints the source lines of a diagnostic, each with its offending part
 // underlined. A tab in the source stays a tab under it, so that the marks align.
 func (d Diagnostics) snippet(out *strings.Builder, one Diagnostic, paint func(string) string) {
 	lines := strings.Split(string(d.sources[one.File]), "\n")
 	last := min(one.EndLine, one.Line+snippetLinesMax-1)
 	for n := one.Line; n <= last && n <= len(lines); n++ {
-		text := strings.TrimSuffix(lines[n-1], "\r")
+		text := visible(strings.TrimSuffix(lines[n-1], "\r"))
 		from, to := 0, utf8.RuneCountInString(text)
 		if n == one.Line {
 			from = one.Column - 1
@@ -138,6 +176,7 @@ func (d Diagnostics) snippet(out *strings.Builder, one Diagnostic, paint func(st
 		if n == one.EndLine {
 			to = min(to, one.EndColumn-1)
 		}
+		text, from, to = window(text, from, to)
 		fmt.Fprintf(out, "  %4d │ %s\n", n, text)
 		var pad strings.Builder
 		marks := 0

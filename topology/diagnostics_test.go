@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"unicode/utf8"
 )
 
 // TestDiagnostics loads every lab of testdata/diagnostics. What it expects stands in
@@ -97,5 +99,44 @@ func TestDiagnosticsAreBounded(t *testing.T) {
 	_, d := loadText(t, src.String(), nil)
 	if d.Len() != diagnosticsMax+1 || !strings.Contains(d.Error(), "Too many diagnostics") {
 		t.Errorf("%d diagnostics", d.Len())
+	}
+}
+
+// TestDiagnosticsStayOnTheirLine: a lab's own bytes can neither move a terminal's cursor
+// nor fill the screen, and what is no text is said to be none.
+func TestDiagnosticsStayOnTheirLine(t *testing.T) {
+	write := func(src string) string {
+		_, d := Load(fstest.MapFS{"lab.hcl": {Data: []byte(src)}}, "lab.hcl", nil)
+		var out strings.Builder
+		if err := d.Write(&out, 80, false); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	got := write("lab \"x\" {\n  duration = \"1s\"\n  foo = \"\x1b[2J\u009b31m\"\n}\n")
+	if strings.ContainsAny(got, "\x1b\u009b") || !strings.Contains(got, "  foo = \"\uFFFD[2J\uFFFD31m\"\n       │   ^^^\n") {
+		t.Errorf("control characters came through, or the marks moved:\n%q", got)
+	}
+	got = write(strings.Repeat("a ", 3000) + "!\n")
+	for _, line := range strings.Split(got, "\n") {
+		if n := utf8.RuneCountInString(line); n > snippetColumnsMax+20 {
+			t.Errorf("a line of %d columns was written", n)
+		}
+	}
+	for _, src := range []string{"lab \"x\" {}\x00", "\xff\xfe"} {
+		if got := write(src); !strings.Contains(got, "lab.hcl is no text: byte ") {
+			t.Errorf("%q was answered by\n%s", src, got)
+		}
+	}
+}
+
+func TestWindow(t *testing.T) {
+	text := strings.Repeat("x", 1000) + "BAD" + strings.Repeat("y", 1000)
+	cut, from, to := window(text, 1000, 1003)
+	if got := string([]rune(cut)[from:to]); got != "BAD" || !strings.HasPrefix(cut, "…") || !strings.HasSuffix(cut, "…") {
+		t.Errorf("the window shows %q of %q", got, cut)
+	}
+	if cut, from, to := window(text, 0, 2003); from != 0 || to != snippetColumnsMax || strings.HasPrefix(cut, "…") {
+		t.Errorf("a whole line was cut to %d-%d of %q", from, to, cut)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
@@ -82,6 +83,11 @@ func (l *loader) parse(fsys fs.FS, path string) (*hclsyntax.Body, bool) {
 		l.add(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Cannot read the lab", Detail: detail})
 		return nil, false
 	}
+	if at := binaryAt(src); at >= 0 {
+		l.add(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Not a lab file",
+			Detail: fmt.Sprintf("%s is no text: byte %d is 0x%02x. A lab is HCL in UTF-8.", path, at, src[at])})
+		return nil, false
+	}
 	l.sources[path] = src
 	f, diags := parseSource(src, path)
 	for _, d := range diags {
@@ -93,6 +99,18 @@ func (l *loader) parse(fsys fs.FS, path string) (*hclsyntax.Body, bool) {
 	body := f.Body.(*hclsyntax.Body)
 	l.countLoops(body)
 	return body, true
+}
+
+// binaryAt is where a file shows that it is not text in UTF-8, -1 when it does not.
+func binaryAt(src []byte) int {
+	for i := 0; i < len(src); {
+		r, size := utf8.DecodeRune(src[i:])
+		if r == 0 || r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
 }
 
 // readBounded reads a file of at most fileBytesMax.

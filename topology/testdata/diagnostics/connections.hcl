@@ -70,6 +70,12 @@ node "gw" {
       replay_window = 0 # want: "aes256gcm16-esn" asks for esn, which needs a replay window
     }
   }
+  connection "children" {
+    remote_addrs = [node.pair.interface.wan]
+    child "first" { start_action = "trap" }
+    child "chosen" {}
+    child "second" { start_action = "start" } # want: A second child that this end begins is not available yet
+  }
   connection "list" {
     remote_addrs = node.pair.interface.wan # want: remote_addrs takes a list; write it in brackets: [node.pair.interface.wan].
     child "net" {}
