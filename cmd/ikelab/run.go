@@ -24,6 +24,7 @@ var engines = []struct{ name, absent string }{
 const (
 	pairsPrintedMax = 3
 	rowsPrintedMax  = 16
+	rungsPrintedMax = 64
 )
 
 // runFlags are run's flags.
@@ -163,6 +164,7 @@ func printResult(std stdio, result *sim.Result, f runFlags) error {
 		Colour:       color,
 		PairsMax:     pairsPrintedMax,
 		RowsMax:      rowsPrintedMax,
+		RungsMax:     rungsPrintedMax,
 		OutDir:       f.out,
 	})
 }

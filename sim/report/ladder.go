@@ -84,7 +84,26 @@ func (p *pair) write(b *strings.Builder, o Options) {
 	margin := strings.Repeat(" ", sentColumns+1)
 	gap := max(inner+2-lipgloss.Width(p.left)-lipgloss.Width(p.right), 1)
 	b.WriteString(margin + o.paint(boldStyle, p.left) + strings.Repeat(" ", gap) + o.paint(boldStyle, p.right) + "\n")
-	for _, e := range p.rungs {
+	first, last := p.rungs, p.rungs[:0]
+	if o.RungsMax > 0 && len(p.rungs) > o.RungsMax {
+		// How it began says more than how it went on.
+		last = p.rungs[len(p.rungs)-o.RungsMax/4:]
+		first = p.rungs[:o.RungsMax-len(last)]
+	}
+	for _, e := range first {
+		p.rung(b, e, inner, o)
+	}
+	if hidden := p.rungs[len(first) : len(p.rungs)-len(last)]; len(hidden) > 0 {
+		lost := uint64(0)
+		for _, e := range hidden {
+			if e.Lost {
+				lost++
+			}
+		}
+		fmt.Fprintf(b, "%s… %s until %s, %d of them lost%s\n", margin,
+			count(uint64(len(hidden)), "message more", "messages more"), instant(hidden[len(hidden)-1].At), lost, o.elsewhere("ladder.txt"))
+	}
+	for _, e := range last {
 		p.rung(b, e, inner, o)
 	}
 }

@@ -75,7 +75,7 @@ func tunnel() *sim.Result {
 			{At: 62 * ms, Node: "gw-a", Connection: "to-b", Child: "other", Peer: "[192.0.2.99]", Reason: "TS_UNACCEPTABLE"},
 		},
 		Flows: []sim.FlowResult{
-			{Name: "ping", Protocol: "icmp", From: "host-a", To: "host-b", Sent: 20, Received: 19, Lost: 1, LongestGap: 2040 * ms, HasDelay: true,
+			{Name: "ping", Protocol: "icmp", From: "host-a", To: "host-b", Sent: 21, Received: 19, Lost: 1, InFlight: 1, LongestGap: 2040 * ms, HasDelay: true,
 				DelayMin: 40200 * time.Microsecond, DelayMean: 41 * ms, DelayP50: 40900 * time.Microsecond, DelayP99: 44100 * time.Microsecond, DelayMax: 45 * ms},
 			{Name: "silent", Protocol: "udp", From: "host-a", To: "host-b", Sent: 100, Lost: 100, LongestGap: 10 * time.Second},
 		},
@@ -130,6 +130,28 @@ func TestLadderKeepsItsWidth(t *testing.T) {
 				t.Errorf("at width %d a line has %d columns: %q", o.width(), got, line)
 			}
 		}
+	}
+}
+
+// TestALongLadderShowsItsEnds: of a conversation that goes on and on, the beginning and the end are shown.
+func TestALongLadderShowsItsEnds(t *testing.T) {
+	r := new(sim.Result)
+	for i := range 100 {
+		r.Exchanges = append(r.Exchanges, sim.ExchangeRow{At: time.Duration(i) * time.Second, From: "a", To: "b", Exchange: "INFORMATIONAL",
+			MessageID: uint32(i), Lost: i%10 == 9, Arrived: i%10 != 9})
+	}
+	var b strings.Builder
+	if err := Ladder(&b, r, Options{RungsMax: 8, OutDir: "out"}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		want := i < 6 || i >= 98
+		if got := strings.Contains(b.String(), fmt.Sprintf("INFORMATIONAL request %d,", i)); got != want {
+			t.Errorf("message %d is shown: %v", i, got)
+		}
+	}
+	if want := "… 92 messages more until 97.000 s, 9 of them lost; see out/ladder.txt\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("want %q in\n%s", want, b.String())
 	}
 }
 

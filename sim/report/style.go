@@ -17,6 +17,8 @@ type Options struct {
 	Colour bool
 	// PairsMax is how many pairs of nodes a ladder shows, RowsMax how many rows a table has; 0 shows everything.
 	PairsMax, RowsMax int
+	// RungsMax is how many messages a ladder shows between two nodes, the first ones and the last; 0 shows all.
+	RungsMax int
 	// OutDir is where the run's files are, for the lines that say where to find what was cut; empty where there
 	// are none.
 	OutDir string

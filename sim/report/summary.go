@@ -254,16 +254,23 @@ func flows(b *strings.Builder, r *sim.Result, o Options) {
 		fmt.Fprintf(b, "  … and %s: %d sent, %d received, %d lost%s\n",
 			count(uint64(len(hidden)), "other flow", "other flows"), sent, received, gone, o.elsewhere("result.json"))
 	}
+	for _, f := range shown {
+		if f.InFlight > 0 {
+			fmt.Fprintf(b, "  %s: %s under way at the end, neither received nor lost\n", f.Name, count(f.InFlight, "packet was", "packets were"))
+		}
+	}
 	if echo {
 		b.WriteString("  * an echo flow: a reply counts as received, delays are round trips\n")
 	}
 }
 
 func lost(f sim.FlowResult) string {
-	if f.Lost == 0 || f.Sent == 0 {
+	if f.Lost == 0 {
 		return fmt.Sprint(f.Lost)
 	}
-	permille := (f.Lost*1000 + f.Sent/2) / f.Sent
+	// Of those whose fate is known, as result.flow.X.loss has it.
+	known := f.Lost + f.Received
+	permille := (f.Lost*1000 + known/2) / known
 	return fmt.Sprintf("%d (%d.%d %%)", f.Lost, permille/10, permille%10)
 }
 
