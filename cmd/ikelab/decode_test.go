@@ -566,7 +566,7 @@ func TestDecodeCommand(t *testing.T) {
 	})
 	t.Run("cut short", func(t *testing.T) {
 		o := hereWith(t, string(raw[:len(raw)-7]), "decode", "-", "--keys", keys)
-		if o.status != exitFailed || !strings.Contains(o.out, "MALFORMED capture") || !strings.Contains(o.out, "TSi[10.1.0.0/16]") {
+		if o.status != exitFailed || !strings.Contains(o.out, "  MALFORMED capture: behind frame ") || !strings.Contains(o.out, "TSi[10.1.0.0/16]") {
 			t.Errorf("outcome: %+v", o)
 		}
 	})

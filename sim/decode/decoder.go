@@ -76,7 +76,7 @@ func (d *Decoder) Run(r *Reader) error {
 		}
 		if err != nil {
 			d.begin(&Frame{Number: r.number, Time: d.end})
-			d.rec.Err = &Malformed{Where: "capture", Reason: err.Error()}
+			d.rec.Err = &Malformed{Where: whereCapture, Reason: err.Error()}
 			d.send()
 			return errors.Join(d.Close(), d.fail)
 		}

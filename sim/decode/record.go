@@ -33,11 +33,17 @@ type Malformed struct {
 
 // Error is one sentence.
 func (m *Malformed) Error() string {
+	if m.Where == whereCapture {
+		return m.Where + ": " + m.Reason // no octet of a frame is at fault
+	}
 	if m.Field == "" {
 		return fmt.Sprintf("%s, octet %d: %s", m.Where, m.Offset, m.Reason)
 	}
 	return fmt.Sprintf("%s, octet %d, %s: %s", m.Where, m.Offset, m.Field, m.Reason)
 }
+
+// whereCapture is the Where of what is wrong with the file itself.
+const whereCapture = "capture"
 
 // Record is what one frame holds. A frame with packets inside packets (ESP in
 // ESP) gives one record for each, the outer one first. It is valid until the

@@ -34,7 +34,8 @@ func (t *Text) Append(b []byte, r *Record) []byte {
 	b = right(b, frameColumns, func(b []byte) []byte { return strconv.AppendUint(b, r.Frame, 10) })
 	b = right(append(b, ' '), timeColumns, func(b []byte) []byte { return appendSeconds(b, r.Time.Sub(t.start)) })
 	b = append(b, ' ', ' ')
-	if t.InterfaceName != nil {
+	ofFile := r.Err != nil && r.Err.Where == whereCapture // and of no frame
+	if t.InterfaceName != nil && !ofFile {
 		if name := t.InterfaceName(r.Interface); name != "" {
 			b = append(append(b, safe(name)...), ": "...)
 		}
@@ -56,6 +57,9 @@ func (t *Text) Append(b []byte, r *Record) []byte {
 	case KindAH:
 		b = appendAH(b, r)
 	default:
+		if ofFile {
+			break
+		}
 		if r.Note != "" {
 			b = append(b, r.Note...)
 			b = append(b, ", "...)
@@ -67,8 +71,10 @@ func (t *Text) Append(b []byte, r *Record) []byte {
 		b = appendCount(b, r.Frames, " IP fragments]")
 	}
 	if r.Err != nil {
-		b = append(b, "  MALFORMED "...)
-		b = append(b, r.Err.Error()...)
+		if !ofFile {
+			b = append(b, "  "...)
+		}
+		b = append(append(b, "MALFORMED "...), r.Err.Error()...)
 	}
 	return append(b, '\n')
 }
