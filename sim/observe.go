@@ -298,6 +298,7 @@ func (r *Run) failed(now time.Duration, nodeIndex int, rec *ike.Record) {
 		}
 	}
 	r.failures = append(r.failures, f)
+	r.failureEnds = append(r.failureEnds, failureEnds{rec.Local.Addr(), rec.Remote.Addr()})
 }
 
 // splitProposals separates a record's list of proposals.

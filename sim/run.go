@@ -49,6 +49,7 @@ type Run struct {
 	counts      eventCounts
 	watches     []topology.WatchResult
 	failures    []Failure
+	failureEnds []failureEnds // of each failure
 	unreachable uint64
 	established int // IKE SAs that stand, at both ends
 	ladder      ladder
@@ -77,6 +78,9 @@ type waitingStep struct {
 	count int // matching events so far
 	done  bool
 }
+
+// failureEnds are the IKE addresses that a failure was between.
+type failureEnds struct{ local, remote netip.Addr }
 
 // New prepares a run of a plan. An error means that the plan cannot be run, and
 // says why and what to do; it is about the lab, not about this host.
@@ -347,22 +351,49 @@ func (r *Run) finishInvariants(now time.Duration) []InvariantResult {
 // finishFailures completes each failure with what the other end knew: an
 // initiator learns of a refusal, but not what the responder would have taken.
 func (r *Run) finishFailures() []Failure {
+	// What the ends themselves knew; a list that is filled in here completes no
+	// other failure.
+	known := slices.Clone(r.failures)
 	for i := range r.failures {
 		f := &r.failures[i]
 		if f.LocalProposals != nil && f.RemoteProposals != nil {
 			continue
 		}
-		for j := range r.failures {
-			other := &r.failures[j]
+		best, likeness := -1, -1
+		for j, other := range known {
 			if other.Node != f.Peer || other.Peer != f.Node || other.LocalProposals == nil || f.Reason != other.Reason {
 				continue
 			}
-			if f.LocalProposals == nil {
-				f.LocalProposals = other.RemoteProposals
+			if l := r.likeness(known, i, j); l > likeness {
+				best, likeness = j, l
 			}
-			f.RemoteProposals = other.LocalProposals
-			break
 		}
+		if best < 0 {
+			continue
+		}
+		if f.LocalProposals == nil {
+			f.LocalProposals = known[best].RemoteProposals
+		}
+		f.RemoteProposals = known[best].LocalProposals
 	}
 	return r.failures
+}
+
+// likeness says how well two failures, one at each of two nodes, agree in being
+// the same one. Two nodes may have several connections with each other: those
+// differ in addresses, or in what was proposed. Nodes' names for connections are
+// their own, and times differ by what the answer took.
+func (r *Run) likeness(known []Failure, i, j int) int {
+	likeness := 0
+	a, b := r.failureEnds[i], r.failureEnds[j]
+	if a.local == b.remote && a.remote == b.local {
+		likeness += 4
+	}
+	if known[i].LocalProposals != nil && slices.Equal(known[i].LocalProposals, known[j].RemoteProposals) {
+		likeness += 2
+	}
+	if (known[i].Child == "") == (known[j].Child == "") {
+		likeness++
+	}
+	return likeness
 }

@@ -197,6 +197,48 @@ func TestNoProposalChosen(t *testing.T) {
 	}
 }
 
+// TestNoProposalChosenTwice: of two connections that fail between the same nodes,
+// each shows the lists of its own negotiation.
+func TestNoProposalChosenTwice(t *testing.T) {
+	plan := twoGateways(0)
+	for n := range plan.Nodes[:2] {
+		node := &plan.Nodes[n]
+		one := node.Connections[0]
+		two := one
+		two.Name = "second"
+		one.Proposals = []suite.Proposal{proposal(suite.ProtocolIKE, []string{"aes128-sha256-modp2048", "aes256gcm16-prfsha384-x25519"}[n])}
+		two.Proposals = []suite.Proposal{proposal(suite.ProtocolIKE, []string{"aes192-sha512-ecp521", "chacha20poly1305-prfsha512-ecp256"}[n])}
+		ends := []netip.Addr{netip.MustParseAddr("198.51.100.11"), netip.MustParseAddr("198.51.100.12")}
+		two.LocalAddrs, two.RemoteAddrs = ends[n:n+1], ends[1-n:2-n]
+		node.Interfaces[0].Addresses = append(node.Interfaces[0].Addresses, netip.PrefixFrom(ends[n], 24))
+		node.Connections = []topology.Connection{one, two}
+	}
+	o := mustRun(t, plan)
+	offered := map[string]string{}
+	for _, f := range o.Failures {
+		if f.Node != "gw-b" {
+			continue
+		}
+		offered[strings.Join(f.RemoteProposals, " ")] = strings.Join(f.LocalProposals, " ")
+	}
+	if len(offered) != 2 {
+		t.Fatalf("gw-b refused %v, want two lists", offered)
+	}
+	seen := 0
+	for _, f := range o.Failures {
+		if f.Node != "gw-a" {
+			continue
+		}
+		seen++
+		if got, want := strings.Join(f.RemoteProposals, " "), offered[strings.Join(f.LocalProposals, " ")]; got != want {
+			t.Errorf("connection %s offered %v and shows %q for what gw-b would have taken, which is %q", f.Connection, f.LocalProposals, got, want)
+		}
+	}
+	if seen != 2 {
+		t.Errorf("gw-a reports %d failures, want 2", seen)
+	}
+}
+
 func TestAuthenticationFailed(t *testing.T) {
 	plan := twoGateways(0)
 	plan.Nodes[1].Secrets = []topology.Secret{{Name: "psk", Key: []byte("another one")}}
