@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -24,10 +25,10 @@ every file that it changed. "-" reads standard input and writes standard output.
 With --check nothing is written; the names of files that would change are printed and the
 exit status is 1 if there are any. --diff prints what would change and writes nothing.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error {
+		RunE: func(cmd *cobra.Command, files []string) error {
 			changed := false
 			for _, file := range files {
-				c, err := formatFile(std, file, check, diff)
+				c, err := formatFile(cmd.Context(), std, file, check, diff)
 				if err != nil {
 					return err
 				}
@@ -45,12 +46,15 @@ exit status is 1 if there are any. --diff prints what would change and writes no
 }
 
 // formatFile formats one file, or standard input, and reports whether that changes it.
-func formatFile(std stdio, file string, check, diff bool) (changed bool, err error) {
+func formatFile(ctx context.Context, std stdio, file string, check, diff bool) (changed bool, err error) {
 	name := file
 	var src []byte
 	if file == "-" {
 		name = "<stdin>"
-		src, err = io.ReadAll(std.in)
+		src, err = readInput(ctx, std.in)
+		if ctx.Err() != nil {
+			return false, silent(exitInterrupted)
+		}
 	} else {
 		if err := readable(file); err != nil {
 			return false, err
@@ -90,6 +94,26 @@ func formatFile(std stdio, file string, check, diff bool) (changed bool, err err
 		return false, internalError("%w", err)
 	}
 	return changed, nil
+}
+
+// readInput reads standard input to its end or until it is interrupted. A person may be typing it, and a read does not
+// end with the context; the goroutine that waits in it then ends with the program.
+func readInput(ctx context.Context, in io.Reader) ([]byte, error) {
+	type input struct {
+		src []byte
+		err error
+	}
+	read := make(chan input, 1)
+	go func() {
+		src, err := io.ReadAll(in)
+		read <- input{src, err}
+	}()
+	select {
+	case i := <-read:
+		return i.src, i.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // replaceFile puts new content in a file's place at once, so that a crash leaves the old or the new one.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -111,6 +112,24 @@ func TestInterrupt(t *testing.T) {
 				t.Errorf("the trace does not end with a whole record: %v", err)
 			}
 		})
+	}
+}
+
+// TestInterruptOfFmt: who typed "fmt -" and thinks better of it is not held until the end of the input.
+func TestInterruptOfFmt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	typed, in := io.Pipe()
+	defer func() { _ = in.Close() }() // ends the reader
+	go func() {
+		_, _ = io.WriteString(in, "lab \"half\" {\n") // taken by a reader that goes on reading
+		cancel()
+	}()
+	var out, errs bytes.Buffer
+	if status := execute(ctx, []string{"fmt", "-"}, stdio{typed, &out, &errs}); status != exitInterrupted {
+		t.Errorf("status %d, want %d", status, exitInterrupted)
+	}
+	if out.Len()+errs.Len() > 0 {
+		t.Errorf("it says %q and %q", out.String(), errs.String())
 	}
 }
 
