@@ -217,6 +217,7 @@ func (d *Decoder) openWith(k *ikeKeys, h wire.Header, b []byte, offset int) (pla
 		r.Err = &Malformed{Where: "SK", Offset: offset, Reason: fmt.Sprintf("has %d octets, %s needs at least %d", len(body), k.algorithms, opener.IVBytes()+opener.ICVBytes()+1)}
 		return nil, false
 	}
+	d.ike.icvAt = len(b) - opener.ICVBytes()
 	iv, sealed := body[:opener.IVBytes()], body[opener.IVBytes():]
 	plain, r.ICV = opener.Open(d.ike.scratch, iv, sealed, b[:offset], nil)
 	if plain == nil {
@@ -237,10 +238,16 @@ func (d *Decoder) openWith(k *ikeKeys, h wire.Header, b []byte, offset int) (pla
 func (d *Decoder) refuse(opener *suite.Opener) {
 	switch {
 	case d.rec.ICV == suite.ICVBad:
-		d.rec.Err = &Malformed{Where: "SK", Reason: "the integrity check value is wrong, and the plaintext is none: a wrong key, or octets that were changed"}
+		d.rec.Err = d.noPlaintext()
 	case !opener.Checks():
 		d.rec.Err.Reason += "; the key may be wrong, which nothing checks"
 	}
+}
+
+// noPlaintext is what is wrong with a message whose check value is wrong and
+// whose plaintext has no structure: that structure is not worth telling.
+func (d *Decoder) noPlaintext() *Malformed {
+	return &Malformed{Where: "SK", Offset: d.ike.icvAt, Field: "ICV", Reason: "is wrong, and the plaintext is none: a wrong key, or octets that were changed"}
 }
 
 // encrypted decodes an SK payload.
@@ -259,6 +266,10 @@ func (d *Decoder) plaintext(sa *ikeSA, h wire.Header, first wire.PayloadType, pl
 	r := &d.rec
 	ps, err := wire.ParsePayloads(first, plain)
 	if err != nil {
+		if r.ICV == suite.ICVBad {
+			r.Err = d.noPlaintext()
+			return
+		}
 		r.Err = malformed(err)
 		if r.ICV != suite.ICVGood {
 			r.Err.Reason += "; the key may be wrong"

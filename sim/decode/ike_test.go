@@ -74,7 +74,8 @@ func TestDamagedMessages(t *testing.T) {
 	}
 }
 
-// TestWrongIKEKeys shows no plaintext.
+// TestWrongIKEKeys shows no plaintext, and blames the check value and not a payload
+// that a wrong key makes up.
 func TestWrongIKEKeys(t *testing.T) {
 	for _, algorithms := range ikeProposals {
 		p := newPeers(t, algorithms)
@@ -84,9 +85,14 @@ func TestWrongIKEKeys(t *testing.T) {
 				key[i] ^= 0x5a
 			}
 		}
-		lines, _ := decodePackets(t, tables(p.table(false), ""), packet)
-		if l := lines[0]; l.decrypted() || l.Inner != "" || l.ICV != "bad" || l.Error == nil {
-			t.Errorf("%s: %+v", algorithms, l)
+		lines, d := decodePackets(t, tables(p.table(false), ""), packet)
+		l := lines[0]
+		if l.decrypted() || l.Inner != "" || l.ICV != "bad" || l.Error == nil {
+			t.Fatalf("%s: %+v", algorithms, l)
+		}
+		at := l.Bytes - d.opt.Keys.ike[ikeID{p.spiI, p.spiR}][0].fromI.ICVBytes()
+		if l.Error.Payload != "SK" || l.Error.Field != "ICV" || l.Error.Offset != at {
+			t.Errorf("%s: %+v, want SK, octet %d, ICV", algorithms, *l.Error, at)
 		}
 	}
 }

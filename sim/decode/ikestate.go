@@ -98,6 +98,7 @@ type ikeState struct {
 	requests   *bounded[childRequestKey, childRequest]
 	fragmented *bounded[fragmentedKey, *fragmented]
 	scratch    []byte
+	icvAt      int // octet of the check value in the message that was opened last
 }
 
 func newIKEState() ikeState {
