@@ -4,7 +4,7 @@ import "testing"
 
 func TestID(t *testing.T) {
 	roundTrip(t, []roundTripCase{
-		{"IPv4", &ID{PayloadIDi, IDTypeIPv4Addr, []byte{10, 80, 80, 13}}, "01 000000 0a50500d", "IDi(10.80.80.13)"},
+		{"IPv4", &ID{PayloadIDi, IDTypeIPv4Addr, []byte{10, 1, 2, 3}}, "01 000000 0a010203", "IDi(10.1.2.3)"},
 		{
 			"IPv6", &ID{PayloadIDr, IDTypeIPv6Addr, []byte{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}},
 			"05 000000 20010db8000000000000000000000001", "IDr(2001:db8::1)",

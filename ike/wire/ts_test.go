@@ -53,8 +53,8 @@ func TestTS(t *testing.T) {
 		{"selector longer than the payload", "01 000000 0a 00 0005", "Selector Length", 10},
 		{"IPv4 of 15 octets", "01 000000 07 00 000f 0000 ffff 0a010000 0a01ff", "Selector Length", 10},
 		{"IPv6 as long as IPv4", "01 000000 08 00 0010 0000 ffff 0a010000 0a01ffff", "Selector Length", 10},
-		{"ports upside down", "01 000000 07 00 0010 2222 1111 c0000464 c0000466", "Start Port", 8},
-		{"addresses upside down", "01 000000 07 00 0010 0000 ffff c0000466 c0000366", "Starting Address", 8},
+		{"ports upside down", "01 000000 07 00 0010 1f90 01bb c6336405 c6336409", "Start Port", 8},
+		{"addresses upside down", "01 000000 07 00 0010 0000 ffff c6336409 c6336309", "Starting Address", 8},
 	})
 	v4, v6 := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("::1")
 	refuseToWrite(t, []unwritable{
