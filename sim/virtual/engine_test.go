@@ -361,6 +361,23 @@ func TestFragmentedIKE(t *testing.T) {
 	}
 }
 
+// TestSuccessAfterFailure: what was negotiated after a failure is not called
+// failed, and the failure still counts.
+func TestSuccessAfterFailure(t *testing.T) {
+	plan := twoGateways(0)
+	plan.Nodes[0].Connections[0].Retransmit.Tries = 1
+	plan.Nodes[1].Interfaces[0].Up = false
+	wan := plan.Nodes[1].Interfaces[0].Name
+	plan.Steps = []topology.Step{
+		step("up", 4*time.Second, topology.Action{Kind: topology.ActionLinkUp, Node: "gw-b", Interface: wan}),
+		step("again", 5*time.Second, topology.Action{Kind: topology.ActionInitiate, Node: "gw-a", Connection: "tunnel", Child: "net"}),
+	}
+	o := mustRun(t, plan)
+	if c := o.Connections[0]; !c.Established || c.Failed != "" || c.FailedCount != 1 {
+		t.Errorf("gw-a's connection: %+v", c)
+	}
+}
+
 // TestInvalidKE: an initiator that guessed the wrong group tries again with the
 // right one. Its second request has the first one's message ID and other octets,
 // which is no retransmission.
