@@ -9,8 +9,8 @@ import (
 
 // judgeInterval is how often expectations that watch the whole run (always,
 // within) are judged besides the instants at which a negotiation or an
-// interface changes. Counters only rise, so between two judgements nothing they
-// say is missed.
+// interface changes. What only rises, as counts do, is not missed between two
+// judgements; a value that falls again within the interval may be.
 const judgeInterval = 100 * time.Millisecond
 
 // Entries of the timeline that are no expectation's own.
