@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -177,7 +176,7 @@ func decodeEnd(std stdio, out *bufio.Writer, d *decode.Decoder, r *decode.Reader
 		return nil
 	case f.ladder:
 		width, color := terminal(std.out)
-		result := ladderOf(d)
+		result := ladderOf(d.Ladder())
 		if err := report.Ladder(out, result, report.Options{WidthColumns: width, Colour: color}); err != nil {
 			return err
 		}
@@ -188,14 +187,20 @@ func decodeEnd(std stdio, out *bufio.Writer, d *decode.Decoder, r *decode.Reader
 	return d.Summary(out, r.InterfaceName)
 }
 
-// ladderOf is what was decoded as the result of a run, of which a ladder is drawn. In a capture that has messages at
-// both ends of their way, one that was seen at a single point did not arrive; in a capture of one point all did.
-func ladderOf(d *decode.Decoder) *sim.Result {
-	rows, omitted := d.Ladder()
+// ladderOf is what was decoded as the result of a run, of which a ladder is drawn. Where messages between two ends are
+// seen at both ends of their way, one that was seen at a single point did not arrive. Between ends of which the capture
+// has one point alone, as where it was taken at a peer, all arrived as far as it can tell.
+func ladderOf(rows []decode.Row, omitted uint64) *sim.Result {
 	result := &sim.Result{ExchangesOmitted: omitted}
-	several := slices.ContainsFunc(rows, func(r decode.Row) bool { return r.Points > 1 })
+	ends := func(r decode.Row) [2]string { return [2]string{min(r.From, r.To), max(r.From, r.To)} }
+	several := make(map[[2]string]bool)
 	for _, row := range rows {
-		arrived := !several || row.Points > 1
+		if row.Points > 1 {
+			several[ends(row)] = true
+		}
+	}
+	for _, row := range rows {
+		arrived := !several[ends(row)] || row.Points > 1
 		result.Exchanges = append(result.Exchanges, sim.ExchangeRow{
 			At: row.At, Arrived: arrived, ArrivedAt: row.ArrivedAt, Lost: !arrived, Reason: "not seen again", From: row.From, To: row.To,
 			Exchange: row.Exchange, MessageID: row.MessageID, Response: row.Response, FromInitiator: row.FromInitiator,
