@@ -31,6 +31,8 @@ type ladder struct {
 	// connections are the names that nodes have for IKE SAs, which responders
 	// learn only after they answered.
 	connections map[rowKey]string
+	// latest is the row that arrived last, -1 for none.
+	latest int
 }
 
 type rowKey struct {
@@ -39,7 +41,7 @@ type rowKey struct {
 }
 
 func newLadder() ladder {
-	return ladder{pending: map[messageKey][]int{}, connections: map[rowKey]string{}}
+	return ladder{latest: -1, pending: map[messageKey][]int{}, connections: map[rowKey]string{}}
 }
 
 // sent adds a row for a message that node puts on a wire.
@@ -94,12 +96,25 @@ func (l *ladder) fate(now time.Duration, p *sight, drop string) {
 	} else {
 		row := &l.rows[rows[0]]
 		row.Arrived, row.ArrivedAt = true, now
+		l.latest = rows[0]
 		rows = rows[1:]
 	}
 	if len(rows) == 0 {
 		delete(l.pending, key)
 	} else {
 		l.pending[key] = rows
+	}
+}
+
+// discarded notes that the node which the latest message arrived at threw something away
+// in the same instant. Its reason is the message's when it is one that IKE messages have;
+// what else a node drops then, such as packets that waited in vain, is another's.
+func (l *ladder) discarded(now time.Duration, at, reason string) {
+	if l.latest < 0 {
+		return
+	}
+	if row := &l.rows[l.latest]; row.ArrivedAt == now && row.To == at && row.Discarded == "" {
+		row.Discarded = reason
 	}
 }
 

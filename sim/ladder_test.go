@@ -104,3 +104,31 @@ func TestLadderIsBounded(t *testing.T) {
 		t.Errorf("%d rows and %d omitted", len(rows), l.omitted)
 	}
 }
+
+// TestLadderDiscarded: what a node throws away in the instant in which a message arrives
+// is that message's fate, at that node and in that instant alone.
+func TestLadderDiscarded(t *testing.T) {
+	request := see(t, ikePacket(t, gwA, gwB, 500, initRequest(), "x"))
+	for _, c := range []struct {
+		name string
+		at   time.Duration
+		node string
+		want string
+	}{
+		{"the message", 5, "gw-b", "bad-checksum"},
+		{"at another node", 5, "gw-a", ""},
+		{"later", 6, "gw-b", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLadder()
+			l.discarded(0, "gw-b", "before any message")
+			l.sent(0, nodeA, "gw-a", "gw-b", &ike.Exchange{Type: wire.ExchangeIKESAInit, SPIi: spiI, Initiator: true}, 100)
+			l.fate(5, request, "")
+			l.discarded(c.at, c.node, "bad-checksum")
+			l.discarded(c.at, c.node, "something else")
+			if got := l.finish(time.Hour)[0]; got.Discarded != c.want || !got.Arrived {
+				t.Errorf("arrived %v and was discarded for %q, want %q", got.Arrived, got.Discarded, c.want)
+			}
+		})
+	}
+}

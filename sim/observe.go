@@ -140,6 +140,10 @@ func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
 	case node.EventPacketDropped, node.EventPolicyDrop:
 		state.dropped++
 		state.drops[string(e.Drop.Reason)]++
+		switch e.Drop.Reason {
+		case node.DropChecksum, node.DropTruncated, node.DropHeaderInvalid:
+			r.ladder.discarded(now, state.plan.Name, string(e.Drop.Reason))
+		}
 	case node.EventESPIn:
 		if c := state.child(connection, e.ESP.Child); c != nil {
 			c.packetsIn++
@@ -156,6 +160,9 @@ func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
 		r.tell(&r.sealed)
 	case node.EventInterfaceUp, node.EventInterfaceDown, node.EventAddressChanged:
 		r.changed(now)
+	}
+	if e.IKE != nil && e.IKE.Kind == ike.RecordDropped {
+		r.ladder.discarded(now, state.plan.Name, e.IKE.Field("reason"))
 	}
 	if e.IKE != nil {
 		r.ikeRecord(now, nodeIndex, state, e.IKE)

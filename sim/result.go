@@ -249,6 +249,9 @@ type ExchangeRow struct {
 	// run knows ("loss", "link-down", …).
 	Lost   bool   `json:"lost"`
 	Reason string `json:"reason,omitempty"`
+	// Discarded says why To threw the message away that arrived, empty when it did
+	// not.
+	Discarded string `json:"discarded,omitempty"`
 	// Bytes is the length of the IKE message itself.
 	Bytes int `json:"bytes"`
 	// Payloads describes the message's payloads, those of the Encrypted

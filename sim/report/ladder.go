@@ -143,10 +143,15 @@ func (p *pair) rung(b *strings.Builder, e *sim.ExchangeRow, inner int, o Options
 		b.WriteString(padLeft(arrived, arrivedColumns))
 	}
 	b.WriteByte('\n')
+	margin := strings.Repeat(" ", sentColumns+1)
+	if e.Discarded != "" {
+		for _, line := range wrap(e.To+" discarded it: "+e.Discarded, inner-4) {
+			b.WriteString(margin + "│  " + o.paint(badStyle, pad(line, inner-4)) + "  │\n")
+		}
+	}
 	if e.Retransmission > 0 {
 		return
 	}
-	margin := strings.Repeat(" ", sentColumns+1)
 	payloads := strings.Join(e.Payloads, ", ")
 	if payloads == "" {
 		payloads = "no payload"

@@ -54,7 +54,7 @@ func tunnel() *sim.Result {
 			{At: 0, Arrived: true, ArrivedAt: 20 * ms, From: "gw-a", To: "gw-b", Exchange: "IKE_SA_INIT", FromInitiator: true, Bytes: 240, Payloads: init},
 			{At: 20 * ms, Arrived: true, ArrivedAt: 41 * ms, From: "gw-b", To: "gw-a", Exchange: "IKE_SA_INIT", Response: true, Bytes: 248, Payloads: init},
 			{At: 41 * ms, Lost: true, Reason: "loss", From: "gw-a", To: "gw-b", Exchange: "IKE_AUTH", MessageID: 1, FromInitiator: true, Bytes: 225, Payloads: auth},
-			{At: 4041 * ms, Arrived: true, ArrivedAt: 4061 * ms, From: "gw-a", To: "gw-b", Exchange: "IKE_AUTH", MessageID: 1, FromInitiator: true, Retransmission: 1, Bytes: 225, Payloads: auth},
+			{At: 4041 * ms, Arrived: true, ArrivedAt: 4061 * ms, From: "gw-a", To: "gw-b", Exchange: "IKE_AUTH", MessageID: 1, FromInitiator: true, Retransmission: 1, Bytes: 225, Discarded: "bad-checksum", Payloads: auth},
 			{At: 4061 * ms, Lost: true, Reason: "link-down", From: "gw-b", To: "gw-a", Exchange: "IKE_AUTH", MessageID: 1, Response: true, Bytes: 200, Payloads: []string{"N(" + strings.Repeat("AUTHENTICATION_FAILED", 6) + ")"}},
 			{At: 11241 * ms, From: "gw-a", To: "gw-b", Exchange: "CREATE_CHILD_SA", MessageID: 4294967295, FromInitiator: true, Retransmission: 2, Bytes: 225},
 			{At: 12 * time.Second, Lost: true, From: "gw-a", To: "[192.0.2.99]", Exchange: "INFORMATIONAL", MessageID: 2, Bytes: 57},
