@@ -19,6 +19,8 @@ const (
 	lanePadPx   = 18
 	marginPx    = 24
 	headPx      = 34 // the picture's title
+
+	sideBulgeMaxPx = 160
 )
 
 // shape is a vertex with its place.
@@ -174,7 +176,7 @@ func (l *layout) placePart(p picture, part []int, top int) int {
 		s := &l.shapes[i]
 		s.y, s.top, s.bottom = s.y+shift, s.top+shift, s.bottom+shift
 	}
-	l.across(columns)
+	l.across(p, columns)
 	return l.extent(lowest)[1]
 }
 
@@ -286,8 +288,27 @@ func arcRise(columns int) int {
 	return 26 + 6*columns
 }
 
+// sideBulge is how far beside two boxes of one column the control points of their arc lie: longer arcs go further out,
+// so that those of one hub fan out.
+func sideBulge(distance int) int {
+	return 24 + min(max(distance, -distance)/4, sideBulgeMaxPx)
+}
+
+// besides is the room that the arcs of a column need beside it.
+func (l *layout) besides(p picture, column []int) int {
+	room := columnGapPx
+	for _, t := range p.tunnels {
+		from, to := l.networks+t.from, l.networks+t.to
+		if slices.Contains(column, from) && slices.Contains(column, to) {
+			// A cubic reaches three quarters of the way to its control points.
+			room = max(room, sideBulge(l.shapes[to].y-l.shapes[from].y)*3/4+columnsOf(t.label)*charPx/2+padPx)
+		}
+	}
+	return room
+}
+
 // across gives the columns of a part their x, and bars of one column that would overlap a lane each.
-func (l *layout) across(columns [][]int) {
+func (l *layout) across(p picture, columns [][]int) {
 	x := marginPx
 	for _, c := range columns {
 		if len(c) == 0 {
@@ -301,7 +322,7 @@ func (l *layout) across(columns [][]int) {
 			for _, i := range c {
 				l.shapes[i].x = x + (width-l.shapes[i].w)/2
 			}
-			x += width + columnGapPx
+			x += width + l.besides(p, c)
 			continue
 		}
 		byTop := slices.Clone(c)

@@ -114,8 +114,7 @@ func svgArc(b *strings.Builder, from, to *shape, label string) {
 			from, to = to, from
 		}
 		x1, y1, x2, y2 := from.x+from.w, from.y+titlePx/2, to.x+to.w, to.y+titlePx/2
-		// Longer arcs go further out, so that those of one hub fan out.
-		bulge := max(x1, x2) + 24 + (y2-y1)/4
+		bulge := max(x1, x2) + sideBulge(y2-y1)
 		fmt.Fprintf(b, `<path d="M%d %dC%d %d %d %d %d %d" %s/>`+"\n", x1, y1, bulge, y1, bulge, y2, x2, y2, stroke)
 		fmt.Fprintf(b, `<text x="%d" y="%d" %s>%s</text>`+"\n", (x1+x2+6*bulge)/8, (y1+y2)/2, text, xmlText(label))
 		return
