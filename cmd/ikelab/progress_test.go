@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,19 +17,40 @@ import (
 // TestProgress: the picture shows where the run is, and is gone with its goroutines when it stops.
 func TestProgress(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	var screen bytes.Buffer
+	var screen screen
 	p := new(progress)
 	p.start(&screen, 0, tea.WithWindowSize(120, 24)) // a buffer has no size of its own
-	for i := range 40 {
-		p.report(sim.Progress{Now: time.Duration(i) * time.Second, Until: 40 * time.Second, Events: uint64(1000 * i)})
-		time.Sleep(10 * time.Millisecond)
+	wants := []string{"of 40.000 s", "events", "real time", "█"}
+	drawn := func() bool {
+		return !slices.ContainsFunc(wants, func(want string) bool { return !strings.Contains(screen.text(), want) })
+	}
+	for deadline := time.Now().Add(processTimeout); !drawn() && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		p.report(sim.Progress{Now: 39 * time.Second, Until: 40 * time.Second, Events: 39_000})
 	}
 	p.stop()
-	for _, want := range []string{"of 40.000 s", "events", "real time", "█"} {
-		if !strings.Contains(screen.String(), want) {
-			t.Errorf("the picture lacks %q: %q", want, screen.String())
+	for _, want := range wants {
+		if !strings.Contains(screen.text(), want) {
+			t.Errorf("the picture lacks %q: %q", want, screen.text())
 		}
 	}
+}
+
+// screen keeps what the picture's goroutine draws while the test looks at it.
+type screen struct {
+	lock  sync.Mutex
+	drawn bytes.Buffer
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.drawn.Write(b)
+}
+
+func (s *screen) text() string {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.drawn.String()
 }
 
 // TestNoProgressOnAPipe: what is not a terminal sees nothing, and a short run shows nothing.

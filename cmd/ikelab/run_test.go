@@ -134,7 +134,7 @@ func TestUnwritable(t *testing.T) {
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skipf("needs /dev/full, a device of Linux: %v", err)
+		t.Skipf("needs /dev/full: %v; cure: run on Linux, with its devices in /dev", err)
 	}
 	defer func() { _ = full.Close() }()
 	lab := write(t, "lab.hcl", hosts)
