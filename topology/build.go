@@ -55,6 +55,8 @@ func (l *loader) planLab() Lab {
 		Seed:        value[uint64](l.lab, "seed"),
 		Duration:    value[time.Duration](l.lab, "duration"),
 		Epoch:       value[time.Time](l.lab, "epoch"),
+
+		EnginesDiffer: value[string](l.lab, "engines_differ"),
 	}
 	for _, i := range l.lab.children("invariants") {
 		for _, e := range value[[]located](i, "off") {

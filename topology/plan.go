@@ -42,6 +42,9 @@ type Lab struct {
 	Duration Dur
 	// Epoch is the wall time of instant zero, for certificates.
 	Epoch time.Time
+	// EnginesDiffer says why the protocol events of the lab differ between engines,
+	// "" where they must not.
+	EnginesDiffer string
 	// InvariantsOff names the invariants that the lab turns off (Invariants).
 	InvariantsOff []string
 }

@@ -89,6 +89,7 @@ var (
 		{name: "seed", kind: integer{max: 1<<64 - 1}, fallback: uint64(1)},
 		{name: "duration", kind: span{min: time.Millisecond}, fallback: 60 * time.Second, aka: []string{"until", "length"}},
 		{name: "epoch", kind: timestamp{}, fallback: mustTime(epochDefault)},
+		{name: "engines_differ", kind: text{}, fallback: ""},
 	}, blocks: []*blockSchema{invariantsSchema}}
 
 	invariantsSchema = &blockSchema{name: "invariants", single: true, attributes: []attribute{

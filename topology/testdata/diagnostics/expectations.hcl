@@ -1,5 +1,8 @@
 # What expectations may say.
-lab "expectations" { duration = "10s" }
+lab "expectations" {
+  duration       = "10s"
+  engines_differ = "" # want: engines_differ is empty; it takes a string.
+}
 network "lan" { prefix = "10.1.0.0/16" }
 node "a" {
   interface "lan" { network = network.lan }
