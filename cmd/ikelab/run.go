@@ -3,22 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/sim/report"
-	"github.com/ikelab/ikelab/sim/virtual"
 )
-
-// engines are the names that --engine knows, and what is to be said of one that this version does not have.
-var engines = []struct{ name, absent string }{
-	{"sim", ""},
-	{"netns", "it runs labs in real network namespaces and comes with a later version"},
-	{"guest", "it runs labs in a user-mode Linux with a virtual clock and comes with a later version"},
-}
 
 // Cuts of what run prints; with --out everything is in files.
 const (
@@ -77,24 +68,10 @@ ends the program at once.`,
 	return cmd
 }
 
-// checkEngine refuses engines that this version does not have.
-func checkEngine(name string) error {
-	var known []string
-	for _, e := range engines {
-		if e.name == name {
-			if e.absent != "" {
-				return usageError("--engine %s: this version does not have it; %s. --engine sim runs the same lab in virtual time", name, e.absent)
-			}
-			return nil
-		}
-		known = append(known, e.name)
-	}
-	return usageError("--engine %q: want one of %s", name, strings.Join(known, ", "))
-}
-
 // runLab is run, its command line being read.
 func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
-	if err := checkEngine(f.engine); err != nil {
+	engine, err := engineByName(f.engine)
+	if err != nil {
 		return err
 	}
 	plan, err := loadLab(std, lab, f.vars)
@@ -124,7 +101,7 @@ func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
 
 	show := startProgress(std.err)
 	engineOptions.Progress = show.report
-	result, engineErr := virtual.Engine{}.Run(ctx, run, engineOptions)
+	result, engineErr := engine.Run(ctx, run, engineOptions)
 	show.stop()
 	if result == nil {
 		return internalError("%w", engineErr)
