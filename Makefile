@@ -8,16 +8,20 @@ BENCHTIME     ?= 1s
 TIMEOUT       ?= 8m
 GOLANGCI_LINT  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: test tools lint golden fuzz bench
+.PHONY: test tools daemons lint golden fuzz bench
 
 # All tests. What was skipped is listed by name with what cures it; with CI=true a skip is a failure.
-test: tools
+test: tools daemons
 	$(GO) vet $(PKG) ./.ci/maketest
 	$(GO) run ./.ci/maketest test -timeout $(TIMEOUT) $(PKG) ./.ci/maketest
 
 # Debian packages that tests call for (tshark; gcc for the race detector), installed when root on Debian.
 tools:
 	@.ci/tools
+
+# Debian's strongSwan, unpacked into the user's cache and never installed; tests run it as a peer.
+daemons:
+	@.ci/daemons
 
 # The linter runs at a pinned version and stays out of go.mod.
 lint:
