@@ -25,6 +25,8 @@ type Options struct {
 	Until time.Duration
 	// Trace says what the run's trace keeps and where it goes besides.
 	Trace trace.Options
+	// Protocol asks for Run.Protocol, which costs memory for every IKE message.
+	Protocol bool
 }
 
 // Run is one run of a lab. An engine drives it; it is not safe for concurrent
@@ -53,6 +55,7 @@ type Run struct {
 	unreachable uint64
 	established int // IKE SAs that stand, at both ends
 	ladder      ladder
+	protocol    *protocolLog // nil if nobody asked for it
 	ikeKeys     []capture.IKEKeys
 	ikeKeysKept map[spiPair]bool
 	espKeys     []capture.ESPKeys
@@ -97,6 +100,9 @@ func New(plan *topology.Plan, opt Options) (*Run, error) {
 	}
 	if opt.Seed != nil {
 		r.seed = *opt.Seed
+	}
+	if opt.Protocol {
+		r.protocol = newProtocolLog()
 	}
 	if opt.Until < 0 {
 		return nil, fmt.Errorf("a run cannot end at %v; give an instant after the lab's beginning", opt.Until)
