@@ -8,7 +8,6 @@ import (
 
 	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/ike"
-	"github.com/ikelab/ikelab/ike/suite"
 )
 
 // replayWindowDefaultPackets is what a child without a window of its own gets.
@@ -102,28 +101,13 @@ func (n *Node) install(sa *ike.ChildSA) error {
 	if n.associations.inbound[sa.SPIIn] != nil {
 		return fmt.Errorf("inbound SPI %#08x is in use by another association", sa.SPIIn)
 	}
-	encr, _ := sa.Proposal.Find(suite.TransformENCR)
-	integ, _ := sa.Proposal.Find(suite.TransformINTEG)
-	config := esp.SAConfig{SPI: sa.SPIIn, Encr: encr, Integ: integ, EncrKey: sa.In.Encr, IntegKey: sa.In.Integ,
-		ESN: sa.ESN, ReplayWindowPackets: sa.ReplayWindowPackets}
-	switch {
-	case config.ReplayWindowPackets < 0:
-		config.ReplayWindowPackets = 0 // none was asked for
-	case config.ReplayWindowPackets == 0:
-		config.ReplayWindowPackets = replayWindowDefaultPackets
-	}
 	var err error
-	if a.in, err = esp.NewInbound(config); err != nil {
+	if a.in, a.out, a.ivBytes, err = NewESP(sa); err != nil {
 		return err
 	}
-	config.SPI, config.EncrKey, config.IntegKey, config.IVKey = sa.SPIOut, sa.Out.Encr, sa.Out.Integ, sa.Out.IV
-	if a.out, err = esp.NewOutbound(config); err != nil {
-		return err
-	}
-	a.ivBytes = a.out.Headroom() - espHeaderBytes
 	a.policy = esp.Policy{Name: fmt.Sprintf("association %d", a.ordinal), Action: esp.ActionProtect, Ref: int(a.ordinal),
-		Local:  selectors(sa.LocalTS, []netip.Addr{sa.Local.Addr()}),
-		Remote: selectors(sa.RemoteTS, []netip.Addr{sa.Remote.Addr()})}
+		Local:  Selectors(sa.LocalTS, []netip.Addr{sa.Local.Addr()}),
+		Remote: Selectors(sa.RemoteTS, []netip.Addr{sa.Remote.Addr()})}
 	if err := n.spd.Insert(0, a.policy); err != nil {
 		return err
 	}

@@ -123,13 +123,7 @@ func (n *Node) record(r ike.Record) {
 // form before RFC 7383.
 func (n *Node) sendIKE(s ike.Send) {
 	src, dst := s.Local.Addr(), s.Remote.Addr()
-	marker := 0
-	if s.NonESPMarker {
-		marker = markerBytes
-	}
-	ip := ipHeaderBytes(dst)
-	key := PacketKey{Src: src, Dst: dst, Protocol: protocolUDP, SrcPort: s.Local.Port(), DstPort: s.Remote.Port(), PortsKnown: true,
-		Bytes: ip + header.UDPMinimumSize + marker + len(s.Payload)}
+	key := ikePacketKey(s)
 	switch {
 	case !src.IsValid() || src.Is4() != dst.Is4() || !n.routes.isLocal(src):
 		n.dropKey(key, DropNoSource, fromInside)
@@ -138,10 +132,7 @@ func (n *Node) sendIKE(s ike.Send) {
 		n.dropKey(key, DropTooBig, fromInside)
 		return
 	}
-	b := make([]byte, key.Bytes)
-	copy(b[ip+header.UDPMinimumSize+marker:], s.Payload)
-	writeIP(b, ipFields{src: src, dst: dst, protocol: protocolUDP, hopLimit: hopLimitDefault, id: uint16(n.nextID(dst))})
-	writeUDP(b[ip:], s.Local, s.Remote)
+	b, _ := IKEPacket(s, uint16(n.nextID(dst)))
 	var p packet
 	if reason := parse(b, &p); reason != "" {
 		n.drop(&p, reason)

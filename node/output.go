@@ -89,7 +89,7 @@ func (n *Node) watchClear(p *packet, iface int) {
 	if len(n.policies) == 0 || p.origin == OriginESP || p.origin == OriginIKE {
 		return
 	}
-	f := p.key.flow()
+	f := p.key.Flow()
 	for _, c := range n.policies {
 		if c.match.Matches(esp.DirectionOut, f) || (p.laterFragment() && c.wide.Matches(esp.DirectionOut, f)) {
 			n.event(EventClearOut, iface).Drop.Packet = p.key

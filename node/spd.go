@@ -39,12 +39,6 @@ type decisionKey struct {
 // decisionsMax bounds the remembered answers.
 const decisionsMax = 8192
 
-// flow is the key as the SPD sees it.
-func (k PacketKey) flow() esp.Flow {
-	return esp.Flow{Source: k.Src, Destination: k.Dst, Protocol: k.Protocol,
-		SourcePort: k.SrcPort, DestinationPort: k.DstPort, NoPorts: !k.PortsKnown}
-}
-
 // newPolicies makes the policies of a configuration, in its order.
 func newPolicies(cfg *ike.Config) []*policy {
 	var all []*policy
@@ -73,9 +67,9 @@ func (n *Node) refreshPolicies() error {
 			localAddrs = own
 		}
 		c.match = esp.Policy{Name: name, Action: esp.ActionProtect, Ref: -1 - i,
-			Local: selectors(c.localTS, localAddrs), Remote: selectors(c.remoteTS, c.remoteAddrs)}
+			Local: Selectors(c.localTS, localAddrs), Remote: Selectors(c.remoteTS, c.remoteAddrs)}
 		c.wide = c.match
-		c.wide.Local, c.wide.Remote = anyPorts(c.match.Local), anyPorts(c.match.Remote)
+		c.wide.Local, c.wide.Remote = AnyPorts(c.match.Local), AnyPorts(c.match.Remote)
 		if len(c.match.Local) > 0 && len(c.match.Remote) > 0 {
 			if err := n.spd.Append(c.match); err != nil {
 				return err
@@ -86,39 +80,12 @@ func (n *Node) refreshPolicies() error {
 	return nil
 }
 
-// selectors turns IKE's traffic selectors into the SPD's; none are the
-// addresses.
-func selectors(ts []wire.Selector, dynamic []netip.Addr) []esp.Selector {
-	var all []esp.Selector
-	for _, s := range ts {
-		if s.Type == wire.TSIPv4AddrRange || s.Type == wire.TSIPv6AddrRange {
-			all = append(all, esp.Selector{Start: s.Start, End: s.End, Protocol: s.IPProtocol, StartPort: s.StartPort, EndPort: s.EndPort})
-		}
-	}
-	if len(ts) > 0 {
-		return all
-	}
-	for _, a := range dynamic {
-		all = append(all, esp.SelectorFromPrefix(netip.PrefixFrom(a, a.BitLen())))
-	}
-	return all
-}
-
-// anyPorts widens selectors to all ports.
-func anyPorts(narrow []esp.Selector) []esp.Selector {
-	wide := slices.Clone(narrow)
-	for i := range wide {
-		wide[i].StartPort, wide[i].EndPort = 0, 0xffff
-	}
-	return wide
-}
-
 // lookup asks the SPD, remembering the answer; nil is no policy.
 func (n *Node) lookup(direction esp.Direction, k PacketKey) *esp.Policy {
 	if n.spd.Len() == 0 {
 		return nil
 	}
-	key := decisionKey{direction: direction, flow: k.flow()}
+	key := decisionKey{direction: direction, flow: k.Flow()}
 	if found, known := n.decisions[key]; known {
 		return found
 	}
@@ -168,7 +135,7 @@ func (n *Node) admitted(p *packet) bool {
 // mayMatch says whether a later fragment may belong to a configured policy that
 // selects by ports (RFC 4301 §7).
 func (n *Node) mayMatch(direction esp.Direction, k PacketKey) bool {
-	return slices.ContainsFunc(n.policies, func(c *policy) bool { return c.wide.Matches(direction, k.flow()) })
+	return slices.ContainsFunc(n.policies, func(c *policy) bool { return c.wide.Matches(direction, k.Flow()) })
 }
 
 // protects says whether a policy protects the packet k when it comes from src.

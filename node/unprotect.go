@@ -93,7 +93,7 @@ func (n *Node) parseInner(inner []byte, nextHeader uint8, outer *packet, a *asso
 		return DropInnerNotIP
 	case n.martian(q):
 		return DropMartian
-	case !a.policy.Matches(esp.DirectionIn, q.key.flow()):
+	case !a.policy.Matches(esp.DirectionIn, q.key.Flow()):
 		a.counters.SelectorMismatches++
 		return DropSelectorMismatch
 	}
