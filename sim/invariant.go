@@ -42,6 +42,10 @@ type invariantConfig struct {
 	nodes []string
 	// policies are the policies in force before any negotiation, by node.
 	policies [][]policy
+	// notice is how long the node takes, by connection, to find out that its peer is
+	// no more: the silence that it bears and a whole retransmission schedule. A
+	// connection without dpd_delay never does and is not in it.
+	notice []map[string]time.Duration
 	// quiet is the longest retransmission schedule of any connection: who has
 	// an exchange open says something at least that often.
 	quiet time.Duration
@@ -82,7 +86,8 @@ type policy struct {
 }
 
 // observation is something that happened, as invariants see it: *sighted,
-// *sealed, *opened, *installed, *removed, *established, *gone or *answered.
+// *sealed, *opened, *installed, *removed, *established, *gone, *answered, *died or
+// *readdressed.
 // Pointers are valid during the call.
 type observation any
 
@@ -99,9 +104,11 @@ type sighted struct {
 }
 
 // association identifies a child SA at a node: by the node's own count of its
-// SAs, not by the SPI, which says nothing about the key.
+// SAs, which begins again with each of its lives, and not by the SPI, which says
+// nothing about the key.
 type association struct {
 	node    int
+	life    int
 	ordinal uint64
 }
 
@@ -144,8 +151,7 @@ type keyPrint [16]byte
 // removed is a child SA that a node no longer uses.
 type removed struct {
 	now           time.Duration
-	node          int
-	ordinal       uint64
+	by            association
 	spiIn, spiOut uint32
 }
 
@@ -170,6 +176,20 @@ type answered struct {
 	spiI     wire.SPI
 	exchange wire.ExchangeType
 	id       uint32
+}
+
+// died is the end of a node without a word: whatever it held is gone.
+type died struct {
+	now  time.Duration
+	node int
+}
+
+// readdressed is a node with other addresses, and the policies that its
+// configuration then makes.
+type readdressed struct {
+	now      time.Duration
+	node     int
+	policies []policy
 }
 
 // verdict counts what an invariant judged and keeps the first violation.

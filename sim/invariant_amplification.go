@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -49,6 +50,11 @@ func newAmplificationInvariant(c invariantConfig) *amplificationInvariant {
 func (*amplificationInvariant) name() string { return InvariantNoAmplification }
 
 func (i *amplificationInvariant) observe(o observation) {
+	if dead, is := o.(*died); is {
+		// The next life has validated nobody.
+		maps.DeleteFunc(i.peers, func(k peerKey, _ *peerState) bool { return k.node == dead.node })
+		return
+	}
 	seen, is := o.(*sighted)
 	if !is || seen.packet.ike == nil {
 		return

@@ -60,9 +60,17 @@ func (i *clearInvariant) observe(o observation) {
 		i.clear[o.by.node] = nil
 		i.policies[o.by.node] = append(i.policies[o.by.node], policyInForce{policy: o.policy, spiIn: o.spiIn})
 	case *removed:
-		i.policies[o.node] = slices.DeleteFunc(i.policies[o.node], func(p policyInForce) bool {
+		i.policies[o.by.node] = slices.DeleteFunc(i.policies[o.by.node], func(p policyInForce) bool {
 			return !p.configured && p.spiIn == o.spiIn
 		})
+	case *died:
+		i.policies[o.node] = slices.DeleteFunc(i.policies[o.node], func(p policyInForce) bool { return !p.configured })
+	case *readdressed:
+		i.clear[o.node] = nil
+		i.policies[o.node] = slices.DeleteFunc(i.policies[o.node], func(p policyInForce) bool { return p.configured })
+		for _, p := range o.policies {
+			i.policies[o.node] = append(i.policies[o.node], policyInForce{policy: p, configured: true})
+		}
 	case *sighted:
 		if o.direction == impair.Up && len(i.policies[o.node]) > 0 {
 			i.judge(o)

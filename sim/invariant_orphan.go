@@ -14,6 +14,11 @@ import (
 // retransmission schedule, then both its ends must hold the same SAs, mirrored,
 // and one per child. What is still being negotiated when the run ends is not
 // judged.
+//
+// A node that is killed takes its ends with it and says nothing. The other end is an
+// orphan only when it had the means to notice: once the silence of its dpd_delay and
+// a whole retransmission schedule have passed. Without dpd_delay it has none, unless
+// the dead node's next life tells it (RFC 7296, section 2.4), and is left alone.
 type orphanInvariant struct {
 	verdict
 	c        invariantConfig
@@ -22,12 +27,26 @@ type orphanInvariant struct {
 	next     int
 	children []installed   // in order of installation
 	sas      []established // in order of establishment
+	// count orders the beginnings of IKE SAs and the deaths of nodes, deaths holds
+	// the latter.
+	count  uint64
+	deaths []death
+}
+
+// death is one end of a node's life.
+type death struct {
+	died
+	count uint64
 }
 
 // activity is what goes on within an IKE SA.
 type activity struct {
 	last time.Duration
 	open []request
+	// begun is when it was first seen, by orphanInvariant.count; ends are the nodes
+	// that sent messages of it.
+	begun uint64
+	ends  []int
 }
 
 // request is one that a node waits to have answered.
@@ -43,6 +62,10 @@ const (
 	activitiesMax = 1 << 17
 	// openRequestsMax bounds the requests open within one IKE SA.
 	openRequestsMax = 64
+	// endsMax bounds the ends of an IKE SA; it has two.
+	endsMax = 4
+	// deathsMax bounds the deaths that are remembered, the oldest forgotten first.
+	deathsMax = 1 << 12
 )
 
 func newOrphanInvariant(c invariantConfig) *orphanInvariant {
@@ -64,8 +87,10 @@ func (i *orphanInvariant) observe(o observation) {
 		i.children = append(i.children, *o)
 	case *removed:
 		i.children = slices.DeleteFunc(i.children, func(s installed) bool {
-			return s.by.node == o.node && s.spiIn == o.spiIn && s.spiOut == o.spiOut
+			return s.by.node == o.by.node && s.spiIn == o.spiIn && s.spiOut == o.spiOut
 		})
+	case *died:
+		i.die(o)
 	case *established:
 		i.active(o.spiI, o.now)
 		i.sas = append(i.sas, *o)
@@ -87,6 +112,9 @@ func (i *orphanInvariant) sight(o *sighted) {
 		return
 	}
 	a := i.active(h.InitiatorSPI, o.now)
+	if o.own && o.direction == impair.Up && len(a.ends) < endsMax && !slices.Contains(a.ends, o.node) {
+		a.ends = append(a.ends, o.node)
+	}
 	r := request{o.node, h.Exchange, h.MessageID}
 	if o.own && o.direction == impair.Up && !h.IsResponse() && len(a.open) < openRequestsMax && !slices.Contains(a.open, r) {
 		a.open = append(a.open, r)
@@ -104,11 +132,46 @@ func (i *orphanInvariant) active(spiI wire.SPI, now time.Duration) *activity {
 			i.order[i.next] = spiI
 			i.next = (i.next + 1) % activitiesMax
 		}
-		a = &activity{}
+		i.count++
+		a = &activity{begun: i.count}
 		i.activity[spiI] = a
 	}
 	a.last = now
 	return a
+}
+
+// die takes what a dead node held, and its requests, which nobody waits for any more.
+func (i *orphanInvariant) die(o *died) {
+	i.count++
+	if len(i.deaths) == deathsMax {
+		i.deaths = slices.Delete(i.deaths, 0, 1)
+	}
+	i.deaths = append(i.deaths, death{*o, i.count})
+	i.children = slices.DeleteFunc(i.children, func(s installed) bool { return s.by.node == o.node })
+	i.sas = slices.DeleteFunc(i.sas, func(s established) bool { return s.node == o.node })
+	for _, a := range i.activity {
+		a.open = slices.DeleteFunc(a.open, func(r request) bool { return r.node == o.node })
+	}
+}
+
+// bereaved reports whether the other end of an IKE SA died, and whether the node that
+// still holds it had the means to notice until now.
+func (i *orphanInvariant) bereaved(node int, connection string, spiI wire.SPI, now time.Duration) (bereaved, noticed bool) {
+	a := i.activity[spiI]
+	if a == nil {
+		return false, false
+	}
+	for _, d := range i.deaths {
+		if d.node == node || d.count < a.begun || !slices.Contains(a.ends, d.node) {
+			continue
+		}
+		bereaved = true
+		// What was still on its way when the node died counts as a sign of life.
+		if wait, asks := i.c.notice[node][connection]; asks && now-d.now > wait+exchangeFlightMax {
+			noticed = true
+		}
+	}
+	return bereaved, noticed
 }
 
 // quiet reports whether nothing is under way any more within an IKE SA.
@@ -135,6 +198,9 @@ func (i *orphanInvariant) finishIKE(now time.Duration) {
 		if !i.quiet(s.spiI, now) {
 			continue
 		}
+		if bereaved, noticed := i.bereaved(s.node, s.connection, s.spiI, now); bereaved && !noticed {
+			continue
+		}
 		i.checks++
 		if holders[pair{s.spiI, s.spiR}] != 2 {
 			i.violated(now, "%s holds the IKE SA %s:%s of connection %s, established at %v, of which %d ends exist, not 2",
@@ -158,6 +224,9 @@ func (i *orphanInvariant) finishChildren(now time.Duration) {
 		if !i.quiet(s.ike, now) {
 			continue
 		}
+		if bereaved, noticed := i.bereaved(s.by.node, s.policy.connection, s.ike, now); bereaved && !noticed {
+			continue
+		}
 		i.checks++
 		if !held[ends{s.spiOut, s.spiIn, s.keyOut, s.keyIn}] {
 			i.violated(now, "%s holds the child SA %s with SPIs %08x (in) and %08x (out), installed at %v, whose other end no node holds",
@@ -177,7 +246,8 @@ func (i *orphanInvariant) finishDuplicates(now time.Duration) {
 	}
 	var children []installed
 	for _, s := range i.children {
-		if i.quiet(s.ike, now) {
+		// One whose other end died is judged as an orphan already.
+		if bereaved, _ := i.bereaved(s.by.node, s.policy.connection, s.ike, now); i.quiet(s.ike, now) && !bereaved {
 			children = append(children, s)
 		}
 	}

@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // replayInvariant: no replayed packet accepted. SAs whose lab turned replay
 // protection off (replay_window = 0) are left alone.
@@ -36,7 +39,9 @@ func (i *replayInvariant) observe(o observation) {
 			i.receivers[o.by] = &receiverState{window: uint64(window), accepted: make([]uint64, (window+63)/64)}
 		}
 	case *removed:
-		delete(i.receivers, association{o.node, o.ordinal})
+		delete(i.receivers, o.by)
+	case *died:
+		maps.DeleteFunc(i.receivers, func(by association, _ *receiverState) bool { return by.node == o.node })
 	case *opened:
 		i.open(o)
 	}

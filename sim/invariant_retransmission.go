@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/sha256"
+	"maps"
 	"time"
 
 	"github.com/ikelab/ikelab/ike/wire"
@@ -43,6 +44,11 @@ func newRetransmissionInvariant(c invariantConfig) *retransmissionInvariant {
 func (*retransmissionInvariant) name() string { return InvariantIdenticalRetransmission }
 
 func (i *retransmissionInvariant) observe(o observation) {
+	if dead, is := o.(*died); is {
+		// What another life says of an SA that it does not know is no retransmission.
+		maps.DeleteFunc(i.sent, func(k messageKey, _ [sha256.Size]byte) bool { return k.node == dead.node })
+		return
+	}
 	seen, is := o.(*sighted)
 	if !is || seen.packet.ike == nil {
 		return

@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // ivsRememberedMax bounds the IVs that the reuse invariant remembers for all
 // SAs together, the oldest forgotten first. Sequence numbers, which a counting
@@ -57,8 +60,12 @@ func (i *reuseInvariant) observe(o observation) {
 	case *installed:
 		i.install(o)
 	case *removed:
-		delete(i.spis, spiAt{o.node, o.spiIn})
-		delete(i.senders, association{o.node, o.ordinal})
+		delete(i.spis, spiAt{o.by.node, o.spiIn})
+		delete(i.senders, o.by)
+	case *died:
+		// Its SPIs are free again; its keys must not come back in another life.
+		maps.DeleteFunc(i.spis, func(at spiAt, _ association) bool { return at.node == o.node })
+		maps.DeleteFunc(i.senders, func(by association, _ *senderState) bool { return by.node == o.node })
 	case *sealed:
 		i.seal(o)
 	}

@@ -62,7 +62,7 @@ func down(t *testing.T, node int, packet []byte) observation {
 // n between the nodes.
 func child(node int, ordinal uint64, n byte) *installed {
 	i := &installed{
-		now: time.Second, by: association{node, ordinal}, ike: spiI,
+		now: time.Second, by: association{node: node, ordinal: ordinal}, ike: spiI,
 		policy: policy{connection: "to-b", child: "net", local: tsA, remote: tsB},
 		spiIn:  0xa00 + uint32(n), spiOut: 0xb00 + uint32(n), keyIn: keyPrint{0xa, n}, keyOut: keyPrint{0xb, n},
 		replayWindow: 64, peer: gwB,
@@ -80,11 +80,11 @@ func with(i *installed, change func(*installed)) *installed {
 }
 
 func seal(ordinal, sequence uint64, iv byte) observation {
-	return &sealed{now: time.Second, by: association{nodeA, ordinal}, spi: 0xb01, sequence: sequence, iv: [16]byte{7: iv}, ivBytes: 8}
+	return &sealed{now: time.Second, by: association{node: nodeA, ordinal: ordinal}, spi: 0xb01, sequence: sequence, iv: [16]byte{7: iv}, ivBytes: 8}
 }
 
 func open(ordinal, sequence uint64) observation {
-	return &opened{now: time.Second, by: association{nodeA, ordinal}, spi: 0xa01, sequence: sequence}
+	return &opened{now: time.Second, by: association{node: nodeA, ordinal: ordinal}, spi: 0xa01, sequence: sequence}
 }
 
 func initRequest() wire.Header {
@@ -159,7 +159,7 @@ func TestNoCleartext(t *testing.T) {
 		"also for traffic that was clear before": {
 			observations: []observation{up(t, nodeB, udp(hostB, hostA, 6000, 5000, nil)), installedOnB, up(t, nodeB, udp(hostB, hostA, 6000, 5000, nil))}, violation: "gw-b put a packet"},
 		"which goes with it": {
-			observations: []observation{installedOnB, &removed{now: 0, node: nodeB, spiIn: installedOnB.spiIn, spiOut: installedOnB.spiOut},
+			observations: []observation{installedOnB, &removed{now: 0, by: association{node: nodeB}, spiIn: installedOnB.spiIn, spiOut: installedOnB.spiOut},
 				up(t, nodeB, udp(hostB, hostA, 6000, 5000, nil))}},
 		"a node without policies protects nothing": {
 			observations: []observation{up(t, nodeB, udp(hostB, hostA, 6000, 5000, nil))}},
@@ -219,7 +219,7 @@ func TestNoReuse(t *testing.T) {
 		"an SPI that is in use": {
 			observations: []observation{child(nodeA, 1, 1), with(child(nodeA, 2, 2), func(i *installed) { i.spiIn = 0xa01 })}, violation: "two child SAs at a time"},
 		"an SPI that was in use": {
-			observations: []observation{child(nodeA, 1, 1), &removed{node: nodeA, spiIn: 0xa01, spiOut: 0xb01},
+			observations: []observation{child(nodeA, 1, 1), &removed{by: association{node: nodeA}, spiIn: 0xa01, spiOut: 0xb01},
 				with(child(nodeA, 2, 2), func(i *installed) { i.spiIn = 0xa01 })}},
 	})
 }
@@ -227,7 +227,7 @@ func TestNoReuse(t *testing.T) {
 func TestNoReuseForgetsTheOldestIVs(t *testing.T) {
 	i := newReuseInvariant(testInvariantConfig())
 	for n := range uint64(ivsRememberedMax + 100) {
-		o := &sealed{by: association{nodeA, 1}, sequence: n + 1, ivBytes: 8}
+		o := &sealed{by: association{node: nodeA, ordinal: 1}, sequence: n + 1, ivBytes: 8}
 		o.iv = [16]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
 		i.observe(o)
 	}
@@ -276,7 +276,7 @@ func TestNoOrphanSA(t *testing.T) {
 			observations: append(slices.Clone(both), &gone{now: time.Second, node: nodeB, spiI: spiI, spiR: spiR}), violation: "gw-a holds the IKE SA"},
 		"a child at one end": {observations: both[:3], violation: "gw-a holds the child SA net"},
 		"a child that the other end deleted": {
-			observations: append(slices.Clone(both), &removed{now: time.Second, node: nodeA, spiIn: 0xa01, spiOut: 0xb01}), violation: "gw-b holds the child SA net"},
+			observations: append(slices.Clone(both), &removed{now: time.Second, by: association{node: nodeA}, spiIn: 0xa01, spiOut: 0xb01}), violation: "gw-b holds the child SA net"},
 		"SPIs that match under other keys": {
 			observations: []observation{sa(nodeA, spiI), sa(nodeB, spiI), child(nodeA, 1, 1), with(child(nodeB, 1, 1), func(i *installed) { i.keyIn = keyPrint{9} })},
 			violation:    "whose other end no node holds"},
@@ -286,7 +286,7 @@ func TestNoOrphanSA(t *testing.T) {
 			observations: append(slices.Clone(both), with(child(nodeA, 2, 2), func(i *installed) { i.peer = hostB }), with(child(nodeB, 2, 2), func(i *installed) { i.peer = hostA }))},
 		"all deleted": {
 			observations: append(slices.Clone(both), &gone{node: nodeA, spiI: spiI, spiR: spiR}, &gone{node: nodeB, spiI: spiI, spiR: spiR},
-				&removed{node: nodeA, spiIn: 0xa01, spiOut: 0xb01}, &removed{node: nodeB, spiIn: 0xb01, spiOut: 0xa01})},
+				&removed{by: association{node: nodeA}, spiIn: 0xa01, spiOut: 0xb01}, &removed{by: association{node: nodeB}, spiIn: 0xb01, spiOut: 0xa01})},
 		"an exchange still open": {
 			observations: []observation{request, sa(nodeB, spiI)}, end: 10 * time.Second},
 		"an exchange open for longer than a schedule": {

@@ -32,8 +32,12 @@ type espKeysID struct {
 
 // Observe takes one output of a node, in the order in which Handle answered
 // them. Packets that leave are looked at, not sent; the engine calls Transit for
-// them when it has put them on their link.
+// them when it has put them on their link. What a node says after it was killed
+// (an engine may find it waiting) is what the kill kept it from saying.
 func (r *Run) Observe(now time.Duration, nodeIndex int, out node.Output) {
+	if r.nodes[nodeIndex].dead {
+		return
+	}
 	switch out := out.(type) {
 	case *node.PacketOut:
 		// Of a message in fragments, the first stands for all.
@@ -150,14 +154,14 @@ func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
 			c.packetsIn++
 			c.bytesIn += uint64(e.ESP.Inner.Bytes)
 		}
-		r.opened = opened{now, association{nodeIndex, e.ESP.Ordinal}, e.ESP.SPI, e.ESP.Sequence}
+		r.opened = opened{now, r.association(nodeIndex, e.ESP.Ordinal), e.ESP.SPI, e.ESP.Sequence}
 		r.tell(&r.opened)
 	case node.EventESPOut:
 		if c := state.child(connection, e.ESP.Child); c != nil {
 			c.packetsOut++
 			c.bytesOut += uint64(e.ESP.Inner.Bytes)
 		}
-		r.sealed = sealed{now, association{nodeIndex, e.ESP.Ordinal}, e.ESP.SPI, e.ESP.Sequence, e.ESP.IV, e.ESP.IVBytes}
+		r.sealed = sealed{now, r.association(nodeIndex, e.ESP.Ordinal), e.ESP.SPI, e.ESP.Sequence, e.ESP.IV, e.ESP.IVBytes}
 		r.tell(&r.sealed)
 	case node.EventInterfaceUp, node.EventInterfaceDown, node.EventAddressChanged:
 		r.changed(now)
@@ -181,15 +185,23 @@ func (r *Run) selectors(now time.Duration, event, nodeName, connection string) {
 	}
 	for i := range r.waiting {
 		w := &r.waiting[i]
-		step := &r.plan.Steps[w.step]
-		if w.done || !step.On.Matches(event, nodeName, connection) {
+		if w.done || !w.on.Matches(event, nodeName, connection) {
 			continue
 		}
-		if w.count++; w.count == max(step.On.Nth, 1) {
+		if w.count++; w.count == max(w.on.Nth, 1) {
 			w.done = true
-			r.timeline.add(due{at: now + step.After, kind: dueStep, index: w.step})
+			r.timeline.add(due{at: now + w.due.at, kind: w.due.kind, index: w.due.index})
 		}
 	}
+}
+
+// happened takes an event of the lab itself: what became of a node or of a process.
+func (r *Run) happened(now time.Duration, nodeIndex int, kind string, fields ...trace.Field) {
+	r.record(now, nodeIndex, kind, fields...)
+	name := r.plan.Nodes[nodeIndex].Name
+	r.counts.note(now, eventKey{kind, nodeIndex, ""}, name)
+	r.selectors(now, kind, name, "")
+	r.changed(now)
 }
 
 // ikeRecord follows the IKE SAs and children of a node.
@@ -266,7 +278,7 @@ func (r *Run) childRecord(now time.Duration, nodeIndex int, state *nodeState, c 
 		r.keepESPKeys(espKeys(sa, true))
 		state.ordinals[sa.SPIIn] = sa.Ordinal
 		r.tell(&installed{
-			now: now, by: association{nodeIndex, sa.Ordinal},
+			now: now, by: r.association(nodeIndex, sa.Ordinal),
 			policy: policy{connection: sa.Connection, child: sa.Child, local: sa.LocalTS, remote: sa.RemoteTS},
 			ike:    state.spis[sa.IKE].i, spiIn: sa.SPIIn, spiOut: sa.SPIOut,
 			keyIn: printKeys(sa.In), keyOut: printKeys(sa.Out),
@@ -278,7 +290,7 @@ func (r *Run) childRecord(now time.Duration, nodeIndex int, state *nodeState, c 
 	case ike.RecordChildDeleted:
 		child.standing--
 		in, out := parseSPI(rec.Field("spi-in")), parseSPI(rec.Field("spi-out"))
-		r.tell(&removed{now, nodeIndex, state.ordinals[in], in, out})
+		r.tell(&removed{now, r.association(nodeIndex, state.ordinals[in]), in, out})
 		delete(state.ordinals, in)
 	}
 }

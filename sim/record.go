@@ -13,6 +13,10 @@ import (
 // Kinds of the run's own records; all others are node.EventKind.
 const (
 	recordStep        = "step"
+	recordNodeKilled  = "node-killed"
+	recordNodeStarted = "node-started"
+	recordProcStarted = "process-started"
+	recordProcExited  = "process-exited"
 	recordLinkDrop    = "link-drop"
 	recordFlowSent    = "flow-sent"
 	recordFlowArrival = "flow-arrival"

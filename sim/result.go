@@ -34,6 +34,7 @@ type Result struct {
 	Flows       []FlowResult       `json:"flows"`
 	Connections []ConnectionResult `json:"connections"`
 	Nodes       []NodeResult       `json:"nodes"`
+	Processes   []ProcessResult    `json:"processes,omitempty"`
 	EventCounts []EventCount       `json:"event_counts"`
 	// Failures are the negotiations that failed, in order of time, at most
 	// failuresMax.
@@ -169,6 +170,30 @@ type NodeResult struct {
 	PacketsDropped uint64 `json:"packets_dropped"`
 	// Drops breaks PacketsDropped down by reason, in order of name.
 	Drops []DropCount `json:"drops,omitempty"`
+}
+
+// ProcessResult is what became of a process of the lab.
+type ProcessResult struct {
+	Name    string   `json:"name"`
+	Node    string   `json:"node"`
+	Command []string `json:"command"`
+	// Started says that it has started, at StartedAt; Running that it had not exited
+	// at the end. Duration is how long it ran, until the end if it is running.
+	Started   bool          `json:"started"`
+	StartedAt time.Duration `json:"started_at_ns"`
+	Running   bool          `json:"running"`
+	Duration  time.Duration `json:"duration_ns"`
+	// Exited says that it is over or could not be started, of which Problem says
+	// why; ExitStatus is meaningful then, and what a shell would say.
+	Exited     bool   `json:"exited"`
+	ExitStatus int    `json:"exit_status"`
+	Problem    string `json:"problem,omitempty"`
+	// Output and ErrorOutput are what it wrote, the middle left out where it is
+	// longer than ProcessOutputBytesMax; OutputBytes and ErrorOutputBytes count all.
+	Output           string `json:"output"`
+	OutputBytes      uint64 `json:"output_bytes"`
+	ErrorOutput      string `json:"error_output"`
+	ErrorOutputBytes uint64 `json:"error_output_bytes"`
 }
 
 // DropCount is a number of packets dropped for one reason.

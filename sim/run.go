@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
-	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/impair"
 	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/sim/capture"
@@ -37,15 +37,20 @@ type Run struct {
 	until   time.Duration
 	source  seed.Source
 	configs []node.Config
+	listen  [][]uint16         // UDP ports at which flows end, by node
 	byName  map[string]int     // node's index
-	owner   map[netip.Addr]int // node that has the address by the plan
+	owner   map[netip.Addr]int // node that has the address now
+	// names holds which node has an address, or had it last. It is replaced and
+	// never changed, so that engines may ask from anywhere.
+	names atomic.Pointer[map[netip.Addr]int]
 
 	trace     *trace.Writer
 	timeline  timeline
 	orders    []Order // reused
 	flows     []*flow
 	flowByTag map[flowTag]int
-	waiting   []waitingStep
+	waiting   []waiting
+	processes []process
 
 	nodes       []nodeState
 	counts      eventCounts
@@ -75,9 +80,10 @@ type Run struct {
 	finished bool
 }
 
-// waitingStep is a step that waits for an event.
-type waitingStep struct {
-	step  int // in the plan
+// waiting is a step, or the start of a process, that waits for an event.
+type waiting struct {
+	due   due // at is how long after the event
+	on    topology.Selector
 	count int // matching events so far
 	done  bool
 }
@@ -124,7 +130,8 @@ func New(plan *topology.Plan, opt Options) (*Run, error) {
 			}
 		}
 	}
-	if err := errors.Join(r.addFlows(), r.addSteps()); err != nil {
+	r.nameAddresses()
+	if err := errors.Join(r.addFlows(), r.addSteps(), r.addProcesses()); err != nil {
 		return nil, err
 	}
 	if err := r.addNodes(); err != nil {
@@ -163,11 +170,11 @@ func (r *Run) addFlows() error {
 // wait for their event.
 func (r *Run) addSteps() error {
 	for i, s := range r.plan.Steps {
-		if _, err := r.stepOrders(i); err != nil {
+		if err := r.checkStep(s.Action); err != nil {
 			return fmt.Errorf("step %q: %w", s.Name, err)
 		}
 		if s.On != nil {
-			r.waiting = append(r.waiting, waitingStep{step: i})
+			r.waiting = append(r.waiting, waiting{due: due{at: s.After, kind: dueStep, index: i}, on: *s.On})
 			continue
 		}
 		r.timeline.add(due{at: s.At, kind: dueStep, index: i})
@@ -177,15 +184,15 @@ func (r *Run) addSteps() error {
 
 // addNodes makes the nodes' configurations.
 func (r *Run) addNodes() error {
-	listen := make([][]uint16, len(r.plan.Nodes))
+	r.listen = make([][]uint16, len(r.plan.Nodes))
 	for _, f := range r.flows {
-		if f.Protocol == topology.ProtocolUDP && !slices.Contains(listen[f.to], f.DestinationPort) {
-			listen[f.to] = append(listen[f.to], f.DestinationPort)
+		if f.Protocol == topology.ProtocolUDP && !slices.Contains(r.listen[f.to], f.DestinationPort) {
+			r.listen[f.to] = append(r.listen[f.to], f.DestinationPort)
 		}
 	}
 	var errs []error
 	for i, n := range r.plan.Nodes {
-		c, err := nodeConfig(n, listen[i], r.source.Node(n.Name))
+		c, err := nodeConfig(n, r.listen[i], r.source.Node(n.Name))
 		if err == nil {
 			// A node that cannot be made is a fault of the lab, not of the engine
 			// that would find it later.
@@ -203,9 +210,15 @@ func (r *Run) addInvariants() {
 	for i, n := range r.plan.Nodes {
 		c.nodes = append(c.nodes, n.Name)
 		c.policies[i] = configuredPolicies(n)
+		notice := map[string]time.Duration{}
 		for _, connection := range n.Connections {
-			c.quiet = max(c.quiet, scheduleLength(connection))
+			length := scheduleLength(connection)
+			c.quiet = max(c.quiet, length)
+			if connection.DPDDelay > 0 {
+				notice[connection.Name] = connection.DPDDelay + length
+			}
 		}
+		c.notice = append(c.notice, notice)
 	}
 	for _, i := range newInvariants(c) {
 		if !slices.Contains(r.plan.Lab.InvariantsOff, i.name()) {
@@ -229,10 +242,11 @@ func (r *Run) Nodes() []node.Config { return r.configs }
 // Draw is the source of what links decide by chance.
 func (r *Run) Draw() impair.Draw { return r.source.Draw() }
 
-// NodeOf names the node that an address belongs to by the plan, for
-// trace.NewClassifier.
+// NodeOf names the node that has an address now, or else had it last, for
+// trace.NewClassifier: a packet is on its way for longer than a step takes. It may
+// be called concurrently with everything else.
 func (r *Run) NodeOf(addr netip.Addr) (name string, ok bool) {
-	i, ok := r.owner[addr]
+	i, ok := (*r.names.Load())[addr]
 	if !ok {
 		return "", false
 	}
@@ -260,10 +274,9 @@ func (r *Run) Step(now time.Duration) []Order {
 		}
 		switch d.kind {
 		case dueStep:
-			s := r.plan.Steps[d.index]
-			r.record(now, -1, recordStep, text("step", s.Name), text("action", s.Action.Kind), text("node", s.Action.Node))
-			orders, _ := r.stepOrders(d.index) // New has seen to it that there is no error
-			r.orders = append(r.orders, orders...)
+			r.step(now, d.index)
+		case dueProcessStart, dueProcessStop, dueProcessTimeout, dueProcessKill:
+			r.processDue(now, d)
 		case dueFlow:
 			f := r.flows[d.index]
 			r.record(now, f.from, recordFlowSent, text("flow", f.Name), trace.Uint("sequence", f.next))
@@ -277,37 +290,6 @@ func (r *Run) Step(now time.Duration) []Order {
 	}
 }
 
-// stepOrders are what a step does.
-func (r *Run) stepOrders(index int) ([]Order, error) {
-	a := r.plan.Steps[index].Action
-	n, ok := r.byName[a.Node]
-	if !ok {
-		return nil, fmt.Errorf("%s: there is no node %q", a.Kind, a.Node)
-	}
-	command := func(kind ike.CommandKind) ([]Order, error) {
-		return []Order{{Node: n, Input: node.Command{IKE: ike.Command{Kind: kind, Connection: a.Connection, Child: a.Child}}}}, nil
-	}
-	switch a.Kind {
-	case topology.ActionLinkDown, topology.ActionLinkUp:
-		up := a.Kind == topology.ActionLinkUp
-		iface := slices.IndexFunc(r.plan.Nodes[n].Interfaces, func(i topology.Interface) bool { return i.Name == a.Interface })
-		if iface < 0 {
-			return nil, fmt.Errorf("%s: node %q has no interface %q", a.Kind, a.Node, a.Interface)
-		}
-		return []Order{
-			{Node: n, Link: &LinkChange{Interface: iface, Up: up}},
-			{Node: n, Input: node.InterfaceChange{Interface: iface, Up: up}},
-		}, nil
-	case topology.ActionInitiate:
-		return command(ike.Initiate)
-	case topology.ActionTerminate:
-		return command(ike.Terminate)
-	case topology.ActionLiveness:
-		return command(ike.Liveness)
-	}
-	return nil, fmt.Errorf("there is no action %q", a.Kind)
-}
-
 // Finish ends the run as of now, early if it was interrupted or if stopped says
 // why the engine gave up, and answers its result. events is the engine's count.
 func (r *Run) Finish(now time.Duration, events uint64, interrupted bool, stopped string) *Result {
@@ -316,8 +298,8 @@ func (r *Run) Finish(now time.Duration, events uint64, interrupted bool, stopped
 	}
 	r.finished = true
 	result := &Result{
-		Flows: []FlowResult{},
-		Lab:   r.plan.Lab.Name, Seed: r.seed, Until: r.until, Ended: now,
+		Flows: []FlowResult{}, Processes: r.processResults(now),
+		Lab: r.plan.Lab.Name, Seed: r.seed, Until: r.until, Ended: now,
 		Interrupted: interrupted, Stopped: stopped, Events: events,
 		Connections: r.connectionResults(), Nodes: r.nodeResults(), EventCounts: r.counts.sorted(),
 		Failures: r.finishFailures(), Expectations: r.finishJudging(now), Invariants: r.finishInvariants(now),

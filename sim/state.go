@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -20,6 +21,13 @@ type nodeState struct {
 	ordinals map[uint32]uint64
 	dropped  uint64
 	drops    map[string]uint64
+	// life counts the node's lives from 1, the present one or the last; dead says
+	// that it is over.
+	life int
+	dead bool
+	// up and addresses are the interfaces' present ones, in the plan's order.
+	up        []bool
+	addresses [][]netip.Prefix
 }
 
 // spiPair is an IKE SA.
@@ -49,7 +57,10 @@ type childState struct {
 }
 
 func newNodeState(n *topology.Node) nodeState {
-	s := nodeState{plan: n, byName: map[string]int{}, spis: map[uint64]spiPair{}, ordinals: map[uint32]uint64{}, drops: map[string]uint64{}}
+	s := nodeState{life: 1, plan: n, byName: map[string]int{}, spis: map[uint64]spiPair{}, ordinals: map[uint32]uint64{}, drops: map[string]uint64{}}
+	for _, i := range n.Interfaces {
+		s.up, s.addresses = append(s.up, i.Up), append(s.addresses, i.Addresses)
+	}
 	for i, c := range n.Connections {
 		s.byName[c.Name] = i
 		state := connectionState{byName: map[string]int{}, children: make([]childState, len(c.Children))}
@@ -138,6 +149,9 @@ func (r *Run) results(now time.Duration) topology.Results {
 			HasDelay: m.HasDelay, DelayMin: m.DelayMin, DelayMean: m.DelayMean, DelayMax: m.DelayMax,
 			DelayP50: m.DelayP50, DelayP99: m.DelayP99,
 		})
+	}
+	for i := range r.processes {
+		res.Processes = append(res.Processes, r.processes[i].measured(now))
 	}
 	for n := range r.nodes {
 		state := &r.nodes[n]

@@ -8,17 +8,21 @@ import (
 
 // dueKind orders what is due at one instant: steps before the packets of
 // flows, so that a link taken down at 10 s carries nothing of 10 s, and
-// judgements last.
+// judgements last. A process that starts at 10 s finds what steps of 10 s made.
 type dueKind uint8
 
 const (
 	dueStep dueKind = iota
+	dueProcessStart
+	dueProcessStop
+	dueProcessTimeout
+	dueProcessKill
 	dueFlow
 	dueJudge
 )
 
 // due is something that the run itself does at an instant. The index is that of
-// the step, flow or expectation in the plan.
+// the step, process, flow or expectation in the plan.
 type due struct {
 	at    time.Duration
 	kind  dueKind

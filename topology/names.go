@@ -2,8 +2,8 @@ package topology
 
 import "slices"
 
-// eventNames are the kinds of events that selectors know: those of ike's records
-// and of node's events, in the order in which an error message lists them.
+// eventNames are the kinds of events that selectors know: those of ike's records, of
+// node's events and of the run itself, in the order in which an error message lists them.
 var eventNames = []string{
 	"ike-init", "ike-retry", "ike-established", "ike-failed", "ike-deleted", "ike-expired",
 	"child-installed", "child-failed", "child-deleted", "child-moved",
@@ -11,6 +11,7 @@ var eventNames = []string{
 	"message-dropped", "nat-detected", "liveness", "command-ignored",
 	"packet-dropped", "policy-drop", "trap-acquire", "esp-in", "esp-out", "clear-out",
 	"icmp-error", "interface-up", "interface-down", "address-changed",
+	"node-killed", "node-started", "process-started", "process-exited",
 }
 
 // Events answers the names of the events that a Selector may name.

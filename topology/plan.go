@@ -27,10 +27,18 @@ type Plan struct {
 	Nodes        []Node
 	Flows        []Flow
 	Steps        []Step
+	Processes    []Process
 	Expectations []Expectation
 	// Watches are the selectors that expectations count or time. A run hands what it
 	// saw of them to Expectation.Evaluate in Results.Watches, in this order.
 	Watches []Selector
+}
+
+// Position is where something stands in the file of a lab; the zero Position is
+// nowhere.
+type Position struct {
+	File string
+	Line int // from 1
 }
 
 // Lab is the lab block.
@@ -61,6 +69,7 @@ type Network struct {
 type Link struct {
 	Name   string
 	Config impair.LinkConfig
+	Pos    Position
 }
 
 // Implementations of a node.
@@ -109,6 +118,7 @@ type Interface struct {
 	LinkRef string
 	// MTUBytes is the largest IP packet in bytes.
 	MTUBytes int
+	Pos      Position
 }
 
 // Route leads packets for a prefix to a next hop.
@@ -275,6 +285,7 @@ type Step struct {
 	On     *Selector
 	After  Dur
 	Action Action
+	Pos    Position
 }
 
 // Kinds of actions.
@@ -288,6 +299,19 @@ const (
 	ActionInitiate  = "initiate"
 	ActionTerminate = "terminate"
 	ActionLiveness  = "liveness"
+	// ActionKill ends the IPsec process of Node as kill -9 does: it says nothing to
+	// anybody and forgets everything. ActionStart begins its next life, from its
+	// configuration and with the addresses that the interfaces have by then;
+	// ActionRestart does both at one instant.
+	ActionKill    = "kill"
+	ActionStart   = "start"
+	ActionRestart = "restart"
+	// ActionAddAddress and ActionRemoveAddress give Interface of Node another address
+	// and take one away; ActionSetAddress replaces all it has by Addresses, which may
+	// then be none.
+	ActionAddAddress    = "add_address"
+	ActionRemoveAddress = "remove_address"
+	ActionSetAddress    = "set_address"
 )
 
 // Action says what a step does.
@@ -296,6 +320,33 @@ type Action struct {
 	Node string
 	// Interface, Connection and Child are empty where the kind has no use for them.
 	Interface, Connection, Child string
+	// Addresses hold the network's prefix length: the one that is added or removed, or
+	// all that the interface has from then on.
+	Addresses []netip.Prefix
+}
+
+// Process is a command that runs in the place of a node: in its network namespace.
+type Process struct {
+	Name string
+	Node string
+	// Command is the program and its arguments; nothing stands between them and it.
+	Command []string
+	// Env are variables in the form NAME=VALUE, in order of name, which the command
+	// gets besides those that every command gets.
+	Env []string
+	// Stdin is what its standard input holds.
+	Stdin string
+	// Start is when it starts, if On is nil.
+	Start Dur
+	// On is the event that starts it, once; it starts After later.
+	On    *Selector
+	After Dur
+	// Stop is the instant at which it is asked to end (SIGTERM), 0 for never. What has
+	// not started by then does not start any more.
+	Stop Dur
+	// Timeout is how long it may run before it is asked to end, 0 for any length.
+	Timeout Dur
+	Pos     Position
 }
 
 // Selector selects events. Empty Node or Connection: at any.

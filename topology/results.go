@@ -1,7 +1,7 @@
 package topology
 
-// Results are the measured values that expectations judge. Nodes, Connections and
-// Flows are those of the plan, in the plan's order and number; the connections are
+// Results are the measured values that expectations judge. Nodes, Connections, Flows
+// and Processes are those of the plan, in the plan's order and number; the connections are
 // those of the first node, then those of the second, and so on.
 type Results struct {
 	// Now is the instant of the judgement.
@@ -9,6 +9,7 @@ type Results struct {
 	Flows       []FlowResult
 	Connections []ConnectionResult
 	Nodes       []NodeResult
+	Processes   []ProcessResult
 	// Watches are in the order of Plan.Watches.
 	Watches []WatchResult
 }
@@ -72,4 +73,20 @@ type WatchResult struct {
 	// happened, meaningful when Count is at least Nth.
 	Count uint64
 	At    Dur
+}
+
+// ProcessResult is what was seen of a process until now.
+type ProcessResult struct {
+	// Started says that it has started, at StartedAt; Running that it has not exited
+	// since. Duration is how long it ran, or has run until now.
+	Started, Running    bool
+	StartedAt, Duration Dur
+	// Exited says that it is over, or could not be started. ExitStatus is then what a
+	// shell would say: 128 and the signal's number after a signal, 127 for a command
+	// that does not exist and 126 for one that cannot be run.
+	Exited     bool
+	ExitStatus int
+	// Output and ErrorOutput are what it wrote to standard output and standard error,
+	// the middle left out where it was long.
+	Output, ErrorOutput string
 }

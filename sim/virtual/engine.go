@@ -12,6 +12,7 @@ import (
 	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/sim/trace"
+	"github.com/ikelab/ikelab/topology"
 )
 
 // Bounds of a run where Engine does not say.
@@ -56,8 +57,13 @@ type Engine struct {
 var _ sim.Engine = Engine{}
 
 // Run implements sim.Engine. Besides the errors of building the nodes it answers
-// ErrEventBudget, ErrPending and ErrTimeStands, with a result all the same.
+// ErrEventBudget, ErrPending and ErrTimeStands, with a result all the same, and a
+// *sim.UnsupportedError, without one, for a lab with processes.
 func (e Engine) Run(ctx context.Context, r *sim.Run, opt sim.EngineOptions) (*sim.Result, error) {
+	if err := sim.Refuse(r.Plan(), "sim", "it runs in virtual time, in which a command of the host does nothing",
+		"run the lab with --engine netns", topology.FeatureProcess); err != nil {
+		return nil, err
+	}
 	w, err := newWorld(r, opt)
 	if err != nil {
 		return nil, err
@@ -120,6 +126,7 @@ type linkEnd struct {
 
 // host is a node in the world.
 type host struct {
+	// node is nil while the node is dead.
 	node *node.Node
 	ends []linkEnd
 	// wake is the earliest wake on the heap; waking says that there is one.
@@ -262,6 +269,10 @@ func (w *world) handle(e event) {
 		w.switchPacket(e)
 	case eventNode:
 		w.transit(int(e.node), int(e.iface), impair.Down, e.packet)
+		if w.hosts[e.node].node == nil {
+			w.r.Swallowed(w.now, int(e.node), int(e.iface), e.packet)
+			break
+		}
 		w.input(int(e.node), node.PacketIn{Interface: int(e.iface), Bytes: e.packet})
 	case eventWake:
 		h := &w.hosts[e.node]
@@ -284,11 +295,21 @@ func (w *world) input(n int, in node.Input) {
 func (w *world) drain() {
 	for i := 0; i < len(w.inputs); i++ {
 		order := w.inputs[i]
-		if order.Link != nil {
+		switch {
+		case order.Link != nil:
 			w.hosts[order.Node].ends[order.Link.Interface].link.SetUp(order.Link.Up)
 			continue
+		case order.Life != nil:
+			w.changeLife(order.Node, order.Life)
+			continue
+		case order.Addresses != nil:
+			w.changeAddresses(order.Node, order.Addresses)
 		}
-		for _, out := range w.hosts[order.Node].node.Handle(w.now, order.Input) {
+		host := &w.hosts[order.Node]
+		if host.node == nil {
+			continue
+		}
+		for _, out := range host.node.Handle(w.now, order.Input) {
 			w.r.Observe(w.now, order.Node, out)
 			if p, ok := out.(*node.PacketOut); ok {
 				w.transmit(order.Node, p)
@@ -300,10 +321,47 @@ func (w *world) drain() {
 	w.inputs = w.inputs[:0]
 }
 
+// changeLife ends a node's life or begins the next one, which boots at this instant.
+// A dead node is silent: it takes nothing, sends nothing and answers nothing. What it
+// had put on a link travels on.
+func (w *world) changeLife(n int, c *sim.LifeChange) {
+	h := &w.hosts[n]
+	if c.Config == nil {
+		h.node = nil
+		h.waking = false // the wake on the heap is stale
+		return
+	}
+	life, err := node.New(*c.Config)
+	if err != nil {
+		// The run has made the same node before, with other addresses at most.
+		panic(fmt.Sprintf("virtual: life %d of %s: %v", c.Life, c.Config.Name, err))
+	}
+	h.node = life
+	w.rearm(n)
+}
+
+// changeAddresses lets the network find a node at its new addresses and not at those
+// that it has no longer.
+func (w *world) changeAddresses(n int, c *sim.AddressesChange) {
+	network := w.hosts[n].ends[c.Interface].network
+	here := endpoint{int32(n), int32(c.Interface)}
+	for _, a := range c.Before {
+		if at := (onLink{network, a.Addr()}); w.addresses[at] == here {
+			delete(w.addresses, at)
+		}
+	}
+	for _, a := range c.After {
+		w.addresses[onLink{network, a.Addr()}] = here
+	}
+}
+
 // rearm puts a node's deadline on the heap, unless an earlier or equal wake
 // stands there already: that one will come here again.
 func (w *world) rearm(n int) {
 	h := &w.hosts[n]
+	if h.node == nil {
+		return
+	}
 	at, _, ok := h.node.Deadline()
 	if !ok {
 		return
