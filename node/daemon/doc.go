@@ -1,0 +1,30 @@
+// Package daemon runs other people's IKE daemons as nodes: so far strongSwan's
+// charon, so that our own node has a real peer.
+//
+// A daemon is not installed. `make daemons` unpacks the distribution's packages into
+// a cache, and Find finds them there. Start puts the daemon into a network namespace
+// that somebody else made, and into a mount namespace of its own: the paths that
+// were compiled into it lead into the unpacked tree, and /run is its own, so that
+// any number of daemons run side by side and none meets one of the host.
+//
+// # The data plane
+//
+// ESP is strongSwan's own, in user space (its plug-in kernel-libipsec with a TUN
+// device ipsec0): it works on kernels without ESP. It knows tunnel mode only and
+// always encapsulates in UDP, for which it claims a NAT where there is none (a
+// NAT_DETECTION_SOURCE_IP that cannot match); a peer must take that as what it is.
+// The plug-in kernel-netlink is beside it for addresses and routes.
+//
+// # What this is not
+//
+// It renders nothing: strongSwan's configuration is written by hand. It knows no
+// lab and is no node of a run yet. It sees what the daemon says through swanctl, not
+// through vici's event stream.
+//
+// # What must stay true
+//
+//   - Nothing is written to the host outside Config.Dir, nothing is left mounted,
+//     and no daemon outlives the process that started it, however that ends.
+//   - A daemon that Start returns answers, with its connections loaded.
+//   - Every wait has a condition and ends with its context.
+package daemon

@@ -1,0 +1,186 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/ikelab/ikelab/node/daemon"
+	"github.com/vishvananda/netlink"
+)
+
+// tree is the unpacked strongSwan. Without it the test skips by name.
+func tree(t *testing.T) daemon.Tree {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for network and mount namespaces; cure: run as root, or under unshare --map-root-user --mount --net")
+	}
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("needs a TUN device: %v; cure: modprobe tun; chmod 666 /dev/net/tun", err)
+	}
+	_ = tun.Close()
+	found, err := daemon.Find()
+	if errors.Is(err, daemon.ErrAbsent) {
+		t.Skipf("needs strongSwan: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// host is a network namespace with an interface eth0 and a protected address.
+type host struct {
+	t     *testing.T
+	net   ns.NetNS
+	outer netip.Addr // on eth0
+	inner netip.Addr // on lo, behind the tunnel
+}
+
+// pair makes two namespaces with a veth between them: 192.0.2.1 with 10.1.0.1 and 192.0.2.2 with 10.2.0.1.
+func pair(t *testing.T) (a, b *host) {
+	t.Helper()
+	hosts := make([]*host, 2)
+	for i := range hosts {
+		network, err := ns.TempNetNS()
+		if err != nil {
+			t.Skipf("needs network namespaces: %v; cure: run as root on Linux", err)
+		}
+		t.Cleanup(func() { _ = network.Close() })
+		hosts[i] = &host{
+			t: t, net: network,
+			outer: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
+			inner: netip.AddrFrom4([4]byte{10, byte(i + 1), 0, 1}),
+		}
+	}
+	hosts[0].in(func() error {
+		return netlink.LinkAdd(&netlink.Veth{
+			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0",
+			PeerNamespace: netlink.NsFd(hosts[1].net.Fd()),
+		})
+	})
+	for _, h := range hosts {
+		h.in(func() error { return up("lo", h.inner.String()+"/32") })
+		h.in(func() error { return up("eth0", h.outer.String()+"/24") })
+	}
+	return hosts[0], hosts[1]
+}
+
+// in does something in the host's network namespace.
+func (h *host) in(f func() error) {
+	h.t.Helper()
+	if err := h.net.Do(func(ns.NetNS) error { return f() }); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// up sets an interface up, with an address.
+func up(name, address string) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	addr, err := netlink.ParseAddr(address)
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrAdd(link, addr); err != nil {
+		return fmt.Errorf("%s %s: %w", name, address, err)
+	}
+	return netlink.LinkSetUp(link)
+}
+
+// run runs a command in the host's network namespace.
+func (h *host) run(name string, args ...string) (string, error) {
+	var out []byte
+	err := h.net.Do(func(ns.NetNS) error {
+		var err error
+		out, err = exec.Command(name, args...).CombinedOutput()
+		return err
+	})
+	return string(out), err
+}
+
+// ping sends pings from one protected address to the other and wants an answer to each.
+func (h *host) ping(to *host, count int) {
+	h.t.Helper()
+	out, err := h.run("ping", "-n", "-c", strconv.Itoa(count), "-i", "0.02", "-W", "20", "-I", h.inner.String(), to.inner.String())
+	if err != nil || !strings.Contains(out, fmt.Sprintf("%d received", count)) {
+		h.t.Fatalf("ping: %v\n%s", err, out)
+	}
+}
+
+// charon starts a daemon on the host, which ends with the test.
+func (h *host) charon(tree daemon.Tree, connections string) *daemon.Charon {
+	h.t.Helper()
+	c, err := daemon.Start(deadline(h.t), daemon.Config{
+		Tree: tree, Namespace: h.net, Dir: h.t.TempDir(), Connections: connections,
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			h.t.Error(err)
+		}
+		if h.t.Failed() {
+			h.t.Logf("log of charon at %s:\n%s", h.outer, c.Log())
+		}
+	})
+	return c
+}
+
+// connections is a swanctl.conf for one end of the tunnel between a and b.
+func connections(local, remote *host) string {
+	return strings.NewReplacer(
+		"LOCAL_TS", local.inner.String(), "REMOTE_TS", remote.inner.String(),
+		"LOCAL", local.outer.String(), "REMOTE", remote.outer.String(),
+	).Replace(`
+connections {
+  site {
+    version = 2
+    local_addrs = LOCAL
+    remote_addrs = REMOTE
+    proposals = aes256gcm16-prfsha384-x25519
+    local {
+      auth = psk
+      id = LOCAL
+    }
+    remote {
+      auth = psk
+      id = REMOTE
+    }
+    children {
+      net {
+        local_ts = LOCAL_TS/32
+        remote_ts = REMOTE_TS/32
+        esp_proposals = aes256gcm16
+      }
+    }
+  }
+}
+secrets {
+  ike-peer {
+    id-local = LOCAL
+    id-remote = REMOTE
+    secret = "four tulips, one lamp"
+  }
+}
+`)
+}
+
+// deadline is a limit for things that hang, far from what they take.
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
