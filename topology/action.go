@@ -11,14 +11,19 @@ import (
 // actionNames are the functions that a step's action calls; laterActionNames those
 // that later versions bring.
 var (
-	actionNames      = []string{ActionLinkDown, ActionLinkUp, ActionInitiate, ActionTerminate, ActionLiveness}
-	laterActionNames = []string{"rekey", "reauth", "redirect", "set_address", "link_cut", "start", "stop", "kill", "restart", "inject"}
+	actionNames = []string{
+		ActionLinkDown, ActionLinkUp, ActionInitiate, ActionTerminate, ActionLiveness,
+		ActionKill, ActionStart, ActionRestart, ActionAddAddress, ActionRemoveAddress, ActionSetAddress,
+	}
+	laterActionNames = []string{"rekey", "reauth", "redirect", "link_cut", "stop", "inject"}
 )
 
 // action is what an action function answers.
 type action struct {
 	kind string
 	on   *item
+	// given is the second argument, of actions that have one.
+	given cty.Value
 }
 
 var actionType = cty.Capsule("action", reflect.TypeFor[action]())
@@ -26,8 +31,10 @@ var actionType = cty.Capsule("action", reflect.TypeFor[action]())
 // takes says what an action works on.
 func takes(kind string) []string {
 	switch kind {
-	case ActionLinkDown, ActionLinkUp:
+	case ActionLinkDown, ActionLinkUp, ActionAddAddress, ActionRemoveAddress, ActionSetAddress:
 		return []string{"interface"}
+	case ActionKill, ActionStart, ActionRestart:
+		return []string{"node"}
 	case ActionLiveness:
 		return []string{"connection"}
 	}
@@ -36,8 +43,15 @@ func takes(kind string) []string {
 
 // actionFunction makes the function of an action.
 func actionFunction(kind string) function.Function {
+	params := []function.Parameter{{Name: takes(kind)[0], Type: cty.DynamicPseudoType}}
+	switch kind {
+	case ActionAddAddress, ActionRemoveAddress:
+		params = append(params, function.Parameter{Name: "address", Type: cty.DynamicPseudoType})
+	case ActionSetAddress:
+		params = append(params, function.Parameter{Name: "addresses", Type: cty.DynamicPseudoType})
+	}
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: takes(kind)[0], Type: cty.DynamicPseudoType}},
+		Params: params,
 		Type:   function.StaticReturnType(actionType),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			want := target{takes(kind)}.what()
@@ -51,7 +65,11 @@ func actionFunction(kind string) function.Function {
 			if !slices.Contains(takes(kind), it.schema.name) {
 				return cty.NilVal, function.NewArgErrorf(0, "%s takes %s; %s is a %s", kind, want, it.path, it.schema.name)
 			}
-			return cty.CapsuleVal(actionType, &action{kind, it}), nil
+			a := &action{kind: kind, on: it}
+			if len(args) > 1 {
+				a.given = args[1]
+			}
+			return cty.CapsuleVal(actionType, a), nil
 		},
 	})
 }

@@ -16,7 +16,7 @@ import (
 // plan then has a gap and is thrown away.
 func (l *loader) plan() *Plan {
 	p := &Plan{Lab: l.planLab()}
-	for _, kind := range []string{"network", "link", "node", "secret", "flow", "step", "nat"} {
+	for _, kind := range []string{"network", "link", "node", "secret", "flow", "step", "process", "nat"} {
 		l.checkInstances(kind)
 		for _, it := range l.all(kind) {
 			it.forceAll()
@@ -26,7 +26,7 @@ func (l *loader) plan() *Plan {
 	for _, it := range l.all("link") {
 		if cfg, ok := l.link(it); ok {
 			cfg.Name = it.name
-			p.Links = append(p.Links, Link{Name: it.name, Config: cfg})
+			p.Links = append(p.Links, Link{Name: it.name, Config: cfg, Pos: l.position(it)})
 		}
 	}
 	l.planNodes(p)
@@ -39,6 +39,7 @@ func (l *loader) plan() *Plan {
 	l.planSecrets(p)
 	l.planFlows(p)
 	l.planSteps(p)
+	l.planProcesses(p)
 	l.planExpectations(p)
 	p.Watches = l.watches
 	return p
@@ -272,7 +273,7 @@ func (l *loader) planNodes(p *Plan) {
 }
 
 func (l *loader) planInterface(node, it *item) Interface {
-	i := Interface{Name: it.label, Up: value[bool](it, "up"), MTUBytes: mtuDefaultBytes}
+	i := Interface{Name: it.label, Up: value[bool](it, "up"), MTUBytes: mtuDefaultBytes, Pos: l.position(it)}
 	if network, ok := get[*item](it, "network"); ok {
 		i.Network = network.name
 	}

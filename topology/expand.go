@@ -330,6 +330,10 @@ func (l *loader) unknownBlock(b *hclsyntax.Block, schema *blockSchema, what stri
 			names = append(names, nested.name)
 		}
 	}
+	if top := rootSchema.block(b.Type); top != nil && schema != rootSchema && !top.later {
+		l.errorf(b.TypeRange, "There is no block "+strconv.Quote(b.Type)+" here", "A %s block stands by itself in the file, not in %s.", b.Type, what)
+		return
+	}
 	if len(names) == 0 {
 		l.errorf(b.TypeRange, "There is no block "+strconv.Quote(b.Type), "%s has no blocks in it.", sentence(what))
 		return

@@ -189,7 +189,7 @@ func (j *judge) isDuration(e hclsyntax.Expression) bool {
 			return false
 		}
 		last := uses[0].steps[len(uses[0].steps)-1].name
-		for _, kind := range []string{"flow", "connection"} {
+		for _, kind := range []string{"flow", "connection", "process"} {
 			for _, f := range resultFields[kind] {
 				if f.name == last && f.duration {
 					return true
@@ -269,6 +269,23 @@ func (j *judge) shown(r *Results) []Operand {
 // shownElementsMax bounds how much of a list is shown.
 const shownElementsMax = 8
 
+// Of a long text, such as what a command wrote, the beginning is shown and the end,
+// where most commands sum up.
+const (
+	shownHeadRunesMax = 120
+	shownTailRunesMax = 280
+)
+
+// showText quotes a text, its middle left out where it is long.
+func showText(text string) string {
+	r := []rune(text)
+	omitted := len(r) - shownHeadRunesMax - shownTailRunesMax
+	if omitted <= 0 {
+		return fmt.Sprintf("%q", text)
+	}
+	return fmt.Sprintf("%q … %d characters … %q", string(r[:shownHeadRunesMax]), omitted, string(r[len(r)-shownTailRunesMax:]))
+}
+
 // show prints a value for a person.
 func show(v cty.Value, duration bool) string {
 	switch {
@@ -281,7 +298,7 @@ func show(v cty.Value, duration bool) string {
 	}
 	switch ty := v.Type(); {
 	case ty == cty.String:
-		return fmt.Sprintf("%q", v.AsString())
+		return showText(v.AsString())
 	case ty == cty.Bool:
 		return fmt.Sprint(v.True())
 	case ty == cty.Number && duration:

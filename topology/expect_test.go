@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,11 @@ flow "many" {
   from  = node.a
   to    = node.b[0]
 }
+process "run" {
+  for_each = ["done", "going", "never"]
+  node     = node.a
+  command  = ["true"]
+}
 `
 
 // judgedResults is what a run might have measured.
@@ -47,6 +53,12 @@ func judgedResults() Results {
 		},
 		Connections: []ConnectionResult{{Failed: "AUTHENTICATION_FAILED", FailedCount: 1, Attempts: 1, Children: []ChildResult{{PacketsIn: 7}}}},
 		Nodes:       []NodeResult{{Dropped: 4}, {}},
+		Processes: []ProcessResult{
+			{Started: true, StartedAt: time.Second, Exited: true, ExitStatus: 143, Duration: 1500 * time.Millisecond,
+				Output: `{"end": {"bits": 5e6}}`, ErrorOutput: strings.Repeat("x", 500)},
+			{Started: true, Running: true, StartedAt: 2 * time.Second, Duration: 8 * time.Second},
+			{},
+		},
 	}
 }
 
@@ -99,6 +111,28 @@ func TestExpectations(t *testing.T) {
 			Verdict{Pass: true, Operands: []Operand{{"result.node.a.connection.to-b.child.net.packets_in", "7"}, {"7", "7"}}}},
 		{"an index from a loop", `condition = alltrue([for i in range(2) : result.flow.many[i].sent == 5])`,
 			Verdict{Pass: true, Operands: []Operand{{"[for i in range(2) : result.flow.many[i].sent == 5]", "[true, true]"}}}},
+		{"an exit status", `condition = result.process.run.done.exit_status == 143`,
+			Verdict{Pass: true, Operands: []Operand{{"result.process.run.done.exit_status", "143"}, {"143", "143"}}}},
+		{"no exit status yet", `condition = result.process.run.going.exit_status == 0`,
+			Verdict{NoSamples: true, Message: "nothing was measured of result.process.run.going.exit_status",
+				Operands: []Operand{{"result.process.run.going.exit_status", "no samples"}, {"0", "0"}}}},
+		{"running", `condition = result.process.run.going.running && !result.process.run.done.running && !result.process.run.never.running`,
+			Verdict{Pass: true, Operands: []Operand{{"result.process.run.going.running", "true"},
+				{"result.process.run.done.running", "false"}, {"result.process.run.never.running", "false"}}}},
+		{"how long", `condition = result.process.run.done.duration > result.process.run.going.started_at`,
+			Verdict{Message: "the condition does not hold", Operands: []Operand{
+				{"result.process.run.done.duration", "1.5s"}, {"result.process.run.going.started_at", "2s"}}}},
+		{"never started", `condition = result.process.run.never.started_at > 0`,
+			Verdict{NoSamples: true, Message: "nothing was measured of result.process.run.never.started_at",
+				Operands: []Operand{{"result.process.run.never.started_at", "no samples"}, {"0", "0s"}}}},
+		{"output as JSON", `condition = jsondecode(result.process.run.done.output).end.bits > rate("1mbit")`,
+			Verdict{Pass: true, Operands: []Operand{{"jsondecode(result.process.run.done.output).end.bits", "5000000"}, {`rate("1mbit")`, "1000000"}}}},
+		{"output that is no JSON", `condition = jsondecode(result.process.run.never.output).end.bits > 1`,
+			Verdict{Message: `the condition cannot be evaluated: Error in function call: Call to function "jsondecode" failed: EOF.`,
+				Operands: []Operand{{"jsondecode(result.process.run.never.output).end.bits", `Error in function call: Call to function "jsondecode" failed: EOF.`}, {"1", "1"}}}},
+		{"long output", `condition = strcontains(result.process.run.done.error_output, "y")`,
+			Verdict{Message: "the condition does not hold", Operands: []Operand{{"result.process.run.done.error_output",
+				`"` + strings.Repeat("x", 120) + `" … 100 characters … "` + strings.Repeat("x", 280) + `"`}}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p, d := loadText(t, judgedLab+"expect \"it\" {\n"+test.block+"\n}\n", nil)

@@ -36,8 +36,10 @@ func functions() map[string]function.Function {
 		"setproduct": boundedProduct(), "setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc,
 		"slice": stdlib.SliceFunc, "sort": stdlib.SortFunc, "values": stdlib.ValuesFunc, "zipmap": stdlib.ZipmapFunc,
 
-		"jsonencode": stdlib.JSONEncodeFunc,
-		"tobool":     stdlib.MakeToFunc(cty.Bool), "tonumber": stdlib.MakeToFunc(cty.Number), "tostring": stdlib.MakeToFunc(cty.String),
+		"strcontains": containsFunction(),
+
+		"jsondecode": jsonDecodeFunction(), "jsonencode": stdlib.JSONEncodeFunc,
+		"tobool": stdlib.MakeToFunc(cty.Bool), "tonumber": stdlib.MakeToFunc(cty.Number), "tostring": stdlib.MakeToFunc(cty.String),
 		"tolist": stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)), "tomap": stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType)),
 		"toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 
@@ -95,6 +97,65 @@ func boundedProduct() function.Function {
 		},
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return f.Call(args) },
 	})
+}
+
+// containsFunction is strcontains: whether a text has another one in it.
+func containsFunction() function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "text", Type: cty.String}, {Name: "part", Type: cty.String}},
+		Type:   function.StaticReturnType(cty.Bool),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return cty.BoolVal(strings.Contains(args[0].AsString(), args[1].AsString())), nil
+		},
+	})
+}
+
+// jsonDecodeFunction is jsondecode for values that are not too large to go on with.
+func jsonDecodeFunction() function.Function {
+	f := stdlib.JSONDecodeFunc
+	decode := func(args []cty.Value) (cty.Value, error) {
+		if s := args[0]; s.IsKnown() && !s.IsNull() && s.Type() == cty.String && jsonDepth(s.AsString()) > nestingDepthMax {
+			return cty.NilVal, function.NewArgErrorf(0, "brackets are nested more than %d deep", nestingDepthMax)
+		}
+		v, err := f.Call(args)
+		if err == nil {
+			if why := oversized(v); why != "" {
+				err = function.NewArgErrorf(0, "%s", why)
+			}
+		}
+		return v, err
+	}
+	return function.New(&function.Spec{
+		Params: f.Params(),
+		Type: func(args []cty.Value) (cty.Type, error) {
+			v, err := decode(args)
+			if err != nil {
+				return cty.NilType, err
+			}
+			return v.Type(), nil
+		},
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return decode(args) },
+	})
+}
+
+// jsonDepth is how deep brackets nest in a JSON text.
+func jsonDepth(text string) int {
+	depth, deepest, quoted := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+			deepest = max(deepest, depth)
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return deepest
 }
 
 // truthFunction is alltrue (of nothing: true) and anytrue (of nothing: false). An

@@ -72,7 +72,8 @@ func FuzzLoad(f *testing.F) {
 
 // judgeAll judges every expectation over a run in which nothing happened.
 func judgeAll(p *Plan) {
-	r := Results{Now: p.Lab.Duration, Flows: make([]FlowResult, len(p.Flows)), Nodes: make([]NodeResult, len(p.Nodes)), Watches: make([]WatchResult, len(p.Watches))}
+	r := Results{Now: p.Lab.Duration, Flows: make([]FlowResult, len(p.Flows)), Nodes: make([]NodeResult, len(p.Nodes)),
+		Processes: make([]ProcessResult, len(p.Processes)), Watches: make([]WatchResult, len(p.Watches))}
 	for _, n := range p.Nodes {
 		for _, c := range n.Connections {
 			r.Connections = append(r.Connections, ConnectionResult{Children: make([]ChildResult, len(c.Children))})
@@ -91,6 +92,8 @@ func TestWorkIsBounded(t *testing.T) {
 		"loops":     {`locals { a = [for a in range(1000): [for b in range(1000): [for c in range(1000): c]]] }`, "Too many iterations"},
 		"splats":    {`locals { a = [for a in range(1000): [for b in range(1000): range(1000)[*]]] }`, "Too many iterations"},
 		"product":   {`locals { a = setproduct(range(1000), range(1000)) }`, "more than 16384 elements"},
+		"json":      {`locals { a = jsondecode("` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `") }`, "nested more than 100 deep"},
+		"exponent":  {`locals { a = jsondecode("[1e99999]") }`, "beyond 2^1024"},
 		"width":     {`locals { a = format("%999999999d", 1) }`, "width or precision"},
 		"number":    {`locals { a = 1e999999999 }`, "Number too large"},
 		"squares":   {"locals {\n a = 1e99 * 1e99\n b = local.a * local.a * local.a\n}", "Value too large"},

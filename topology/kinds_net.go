@@ -23,7 +23,7 @@ type target struct{ of []string }
 var referenceExamples = map[string]string{
 	"node": "node.gw", "interface": "node.gw.interface.wan", "network": "network.office", "link": "link.wifi",
 	"connection": "node.gw.connection.office", "child": "node.gw.connection.office.child.net",
-	"secret": "secret.psk", "flow": "flow.call", "step": "step.cut",
+	"secret": "secret.psk", "flow": "flow.call", "step": "step.cut", "process": "process.ping",
 }
 
 func (k target) what() string {

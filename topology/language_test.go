@@ -17,7 +17,7 @@ const languagePath = "../docs/language.md"
 func documented(a *attribute) string {
 	fallback := "–"
 	switch v := a.fallback.(type) {
-	case nil:
+	case nil, []string:
 		if a.required {
 			fallback = "required"
 		}
@@ -42,7 +42,9 @@ func documented(a *attribute) string {
 // takesText is what an attribute takes, in the words of the reference.
 func takesText(k kind) string {
 	switch k := k.(type) {
-	case text, anything:
+	case environment:
+		return "object of strings"
+	case text, anything, argument:
 		return k.what()
 	case boolean:
 		return "`true`, `false`"
@@ -218,7 +220,7 @@ func TestLanguageReference(t *testing.T) {
 			t.Errorf("## Functions does not have `%s`", name)
 		}
 	}
-	for _, kind := range []string{"flow", "node", "connection", "child"} {
+	for _, kind := range []string{"flow", "node", "connection", "child", "process"} {
 		for _, f := range resultFields[kind] {
 			if !strings.Contains(sections["Results"], "| `"+f.name+"` |") {
 				t.Errorf("## Results does not have `%s` of a %s", f.name, kind)

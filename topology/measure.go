@@ -65,6 +65,8 @@ func childOf(r *Results, it *item) *ChildResult {
 	return &r.Connections[it.parent.index].Children[it.index]
 }
 
+func processOf(r *Results, it *item) *ProcessResult { return &r.Processes[it.index] }
+
 func delay(name string, of func(*FlowResult) Dur) resultField {
 	return lapse(name, func(r *Results, it *item) (Dur, bool) { f := flowOf(r, it); return of(f), f.HasDelay })
 }
@@ -119,6 +121,20 @@ var resultFields = map[string][]resultField{
 		counter("bytes_in", func(r *Results, it *item) uint64 { return childOf(r, it).BytesIn }),
 		counter("bytes_out", func(r *Results, it *item) uint64 { return childOf(r, it).BytesOut }),
 	},
+	"process": {
+		{name: "exit_status", ty: cty.Number, of: func(r *Results, it *item) cty.Value {
+			p := processOf(r, it)
+			if !p.Exited {
+				return cty.NilVal
+			}
+			return cty.NumberIntVal(int64(p.ExitStatus))
+		}},
+		truth("running", func(r *Results, it *item) bool { return processOf(r, it).Running }),
+		word("output", func(r *Results, it *item) string { return processOf(r, it).Output }),
+		word("error_output", func(r *Results, it *item) string { return processOf(r, it).ErrorOutput }),
+		lapse("started_at", func(r *Results, it *item) (Dur, bool) { p := processOf(r, it); return p.StartedAt, p.Started }),
+		lapse("duration", func(r *Results, it *item) (Dur, bool) { p := processOf(r, it); return p.Duration, p.Started }),
+	},
 }
 
 // nestedResults are the blocks in a block that have results.
@@ -141,7 +157,7 @@ var nowField = resultField{name: "now", ty: cty.Number, duration: true, of: func
 
 // resolveResult follows a reference behind "result.".
 func (l *loader) resolveResult(u use, s scope, t *tree) bool {
-	kinds := []string{"flow", "node", "now"}
+	kinds := []string{"flow", "node", "process", "now"}
 	if len(u.steps) == 0 || u.steps[0].name == "" {
 		return l.incomplete(u, "result.flow.NAME.FIELD or result.node.NAME.connection.NAME.FIELD", nil)
 	}
@@ -149,7 +165,7 @@ func (l *loader) resolveResult(u use, s scope, t *tree) bool {
 	case "now":
 		t.at(root).measured = &measurement{field: &nowField}
 		return true
-	case "flow", "node":
+	case "flow", "node", "process":
 		return l.resolveBlock(u, root, u.steps[1:], s, t.at(root), true)
 	case "connection", "child":
 		l.errorf(u.rng, "Results of a "+root+" are with its node", "Write result.node.NAME.connection.NAME.FIELD.")
@@ -173,7 +189,7 @@ func (l *loader) measure(u use, it *item, name string, t *tree) bool {
 		}
 	}
 	if len(fields) == 0 {
-		l.errorf(u.rng, "There are no results of a "+it.schema.name, "Results are of flows, nodes, connections and children.")
+		l.errorf(u.rng, "There are no results of a "+it.schema.name, "Results are of flows, nodes, connections, children and processes.")
 		return false
 	}
 	hint := didYouMean(name, resultNames(it.schema.name))

@@ -208,7 +208,7 @@ var (
 		{name: "dataplane", kind: choice{of: []string{DataplaneUserspace}, later: []string{"kernel"}}, fallback: DataplaneUserspace},
 		{name: "forward", kind: boolean{}, aka: []string{"forwarding", "router"}},
 	}, later("image", "command", "cpu")...),
-		blocks: []*blockSchema{interfaceSchema, routeSchema, connectionSchema, {name: "pool", labelled: true, later: true}, {name: "process", labelled: true, later: true}}}
+		blocks: []*blockSchema{interfaceSchema, routeSchema, connectionSchema, {name: "pool", labelled: true, later: true}}}
 
 	secretSchema = &blockSchema{name: "secret", labelled: true, repeatable: true, attributes: []attribute{
 		{name: "secret", kind: text{bytes: secretBytesMax, means: "a pre-shared key: text, 0x and hexadecimal digits, or 0s and Base64"}, required: true, aka: []string{"key", "psk", "value"}},
@@ -243,6 +243,18 @@ var (
 		{name: "action", kind: actionKind{}, required: true, aka: []string{"do", "actions"}},
 	}}
 
+	processSchema = &blockSchema{name: "process", labelled: true, repeatable: true, attributes: []attribute{
+		{name: "node", kind: target{[]string{"node"}}, required: true},
+		{name: "command", kind: list{argument{}, argumentsMax}, required: true, aka: []string{"cmd", "argv", "run", "exec"}},
+		{name: "env", kind: environment{}, fallback: []string(nil), aka: []string{"environment"}},
+		{name: "stdin", kind: text{empty: true}, fallback: "", aka: []string{"input"}},
+		{name: "start", kind: span{}, fallback: time.Duration(0), aka: []string{"at"}},
+		{name: "on", kind: object{selectorSchema}},
+		{name: "after", kind: span{}, fallback: time.Duration(0)},
+		{name: "stop", kind: span{}},
+		{name: "timeout", kind: span{min: processTimeoutMin, orZero: true}, fallback: time.Duration(0)},
+	}}
+
 	expectSchema = &blockSchema{name: "expect", labelled: true, free: true, repeatable: true, attributes: []attribute{
 		{name: "condition", kind: anything{}, required: true},
 		{name: "error_message", kind: anything{}},
@@ -260,10 +272,9 @@ var (
 
 	rootSchema = &blockSchema{name: "the lab", blocks: []*blockSchema{
 		labSchema, variableSchema, localsSchema, networkSchema, linkSchema, nodeSchema, secretSchema,
-		flowSchema, stepSchema, expectSchema, natSchema,
+		flowSchema, stepSchema, processSchema, expectSchema, natSchema,
 		{name: "pki", labelled: true, later: true},
 		{name: "pool", labelled: true, later: true},
-		{name: "process", labelled: true, later: true},
 		{name: "fault", labelled: true, later: true},
 		{name: "middlebox", labelled: true, later: true},
 		{name: "radius", labelled: true, later: true},
@@ -271,10 +282,10 @@ var (
 )
 
 // referable are the top-level blocks that expressions can name, by their root.
-var referable = []string{"network", "link", "node", "secret", "flow", "step"}
+var referable = []string{"network", "link", "node", "secret", "flow", "step", "process"}
 
 // roots are the names with which a reference can begin.
-var roots = []string{"var", "local", "lab", "count", "each", "network", "link", "node", "secret", "flow", "step", "result"}
+var roots = []string{"var", "local", "lab", "count", "each", "network", "link", "node", "secret", "flow", "step", "process", "result"}
 
 func mustTime(t string) time.Time {
 	parsed, err := time.Parse(time.RFC3339, t)

@@ -13,7 +13,6 @@ node "a" {
     network = network.lan
     link    = link.x
   }
-  process "iperf" {} # want: the block process is not available yet
   connection "b" {
     remote_addrs  = [node.b.interface.lan]
     proposals     = ["aes256gcm16-prfsha384-x25519-ke1_mlkem768"] # want: the algorithm "ke1_mlkem768" is not available yet
