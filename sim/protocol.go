@@ -207,7 +207,11 @@ func (l *protocolLog) add(initiator bool, spi wire.SPI) int {
 // protocolFacts is what a record says besides its message. Keys are told by a
 // fingerprint: where it is the same, so are nonces, secrets and SPIs.
 func protocolFacts(rec *ike.Record) []ike.Field {
-	facts := slices.Clone(rec.Fields)
+	var facts []ike.Field
+	if rec.Connection != "" {
+		facts = append(facts, ike.Field{Key: "connection", Value: rec.Connection})
+	}
+	facts = append(facts, rec.Fields...)
 	if k := rec.Keys; k != nil {
 		facts = append(facts,
 			ike.Field{Key: "spi-i", Value: k.SPIi.String()}, ike.Field{Key: "spi-r", Value: k.SPIr.String()},

@@ -40,6 +40,11 @@ func engineNamed(name string) (engineChoice, error) {
 	return engineChoice{}, usageError("engine %q: want one of %s", name, strings.Join(known, ", "))
 }
 
+// engineError says that an engine gave up or could not begin.
+func engineError(name string, err error) error {
+	return internalError("engine %s: %w", name, err)
+}
+
 // engineByName makes the engine of a name.
 func engineByName(name string) (sim.Engine, error) {
 	e, err := engineNamed(name)

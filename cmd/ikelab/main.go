@@ -65,6 +65,7 @@ command line is wrong; 3 this host lacks something, named; 4 an internal or IO e
 	})
 	root.AddCommand(
 		newRunCommand(std),
+		newCompareCommand(std),
 		newValidateCommand(std),
 		newFmtCommand(std),
 		newGraphCommand(std),

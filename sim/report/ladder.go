@@ -111,11 +111,7 @@ func (p *pair) write(b *strings.Builder, o Options) {
 // rung writes one message: the arrow, and below it the payloads.
 func (p *pair) rung(b *strings.Builder, e *sim.ExchangeRow, inner int, o Options) {
 	toRight := e.From == p.left
-	label := e.Exchange + " request"
-	if e.Response {
-		label = e.Exchange + " response"
-	}
-	label = fmt.Sprintf("%s %d", label, e.MessageID)
+	label := messageLabel(e.Exchange, e.Response, e.MessageID)
 	if e.Retransmission > 0 {
 		label += fmt.Sprintf(", retransmission %d", e.Retransmission)
 	} else {
@@ -146,7 +142,7 @@ func (p *pair) rung(b *strings.Builder, e *sim.ExchangeRow, inner int, o Options
 	margin := strings.Repeat(" ", sentColumns+1)
 	if e.Discarded != "" {
 		for _, line := range wrap(e.To+" discarded it: "+e.Discarded, inner-4) {
-			b.WriteString(margin + "│  " + o.paint(badStyle, pad(line, inner-4)) + "  │\n")
+			b.WriteString(margin + o.between(badStyle, line, inner) + "\n")
 		}
 	}
 	if e.Retransmission > 0 {
@@ -157,9 +153,22 @@ func (p *pair) rung(b *strings.Builder, e *sim.ExchangeRow, inner int, o Options
 		payloads = "no payload"
 	}
 	for _, line := range wrap(payloads, inner-4) {
-		line = pad(line, inner-4)
-		b.WriteString(margin + "│  " + o.paint(faintStyle, line) + "  │\n")
+		b.WriteString(margin + o.between(faintStyle, line, inner) + "\n")
 	}
+}
+
+// messageLabel names a message of an exchange.
+func messageLabel(exchange string, response bool, id uint32) string {
+	direction := "request"
+	if response {
+		direction = "response"
+	}
+	return fmt.Sprintf("%s %s %d", exchange, direction, id)
+}
+
+// between puts a line of text between the two rails.
+func (o Options) between(s lipgloss.Style, line string, inner int) string {
+	return "│  " + o.paint(s, pad(line, inner-4)) + "  │"
 }
 
 // rail is the receiver's rail where a rung ends: an arrow's point touches it, a lost message's does not.

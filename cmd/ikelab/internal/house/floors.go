@@ -46,7 +46,8 @@ var rooms = []room{
 	{path: "sim/tcp", floor: 5, step: 0, never: []string{"node/host", "node/xfrm", "node/daemon"}},
 	{path: "sim", floor: 5, step: 1, never: []string{"node/host", "node/xfrm", "node/daemon"}},
 	{path: "sim/decode", floor: 5, step: 1, never: []string{"node/host", "node/xfrm", "node/daemon"}},
-	{path: "sim/report", floor: 5, step: 2, never: []string{"node/host", "node/xfrm", "node/daemon"}},
+	{path: "sim/align", floor: 5, step: 2, never: []string{"node/host", "node/xfrm", "node/daemon"}},
+	{path: "sim/report", floor: 5, step: 3, never: []string{"node/host", "node/xfrm", "node/daemon"}},
 
 	{path: "sim/virtual", floor: 6},
 	{path: "sim/netns", floor: 6},
