@@ -131,7 +131,6 @@ charon {
       time_add_ms = yes
       ike_name = yes
       default = 1
-      ike = 2
     }
   }
 %s

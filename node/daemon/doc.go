@@ -13,6 +13,7 @@
 // device ipsec0): it works on kernels without ESP. It knows tunnel mode only and
 // always encapsulates in UDP, for which it claims a NAT where there is none (a
 // NAT_DETECTION_SOURCE_IP that cannot match); a peer must take that as what it is.
+// It knows no extended sequence numbers.
 // The plug-in kernel-netlink is beside it for addresses and routes.
 //
 // # What this is not

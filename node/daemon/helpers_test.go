@@ -15,6 +15,7 @@ import (
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/ikelab/ikelab/node/daemon"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // tree is the unpacked strongSwan. Without it the test skips by name.
@@ -46,33 +47,52 @@ type host struct {
 	inner netip.Addr // on lo, behind the tunnel
 }
 
-// pair makes two namespaces with a veth between them: 192.0.2.1 with 10.1.0.1 and 192.0.2.2 with 10.2.0.1.
-func pair(t *testing.T) (a, b *host) {
+// hosts makes two namespaces without a link between them: in IPv4 192.0.2.1 with 10.1.0.1 and 192.0.2.2 with
+// 10.2.0.1, in IPv6 2001:db8::1 with 2001:db8:1::1 and 2001:db8::2 with 2001:db8:2::1.
+func hosts(t *testing.T, v6 bool) (a, b *host) {
 	t.Helper()
-	hosts := make([]*host, 2)
-	for i := range hosts {
+	both := make([]*host, 2)
+	for i := range both {
 		network, err := ns.TempNetNS()
 		if err != nil {
 			t.Skipf("needs network namespaces: %v; cure: run as root on Linux", err)
 		}
 		t.Cleanup(func() { _ = network.Close() })
-		hosts[i] = &host{
-			t: t, net: network,
-			outer: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}),
-			inner: netip.AddrFrom4([4]byte{10, byte(i + 1), 0, 1}),
+		both[i] = &host{t: t, net: network}
+		outer, inner := "192.0.2.%d", "10.%d.0.1"
+		if v6 {
+			outer, inner = "2001:db8::%d", "2001:db8:%d::1"
 		}
+		both[i].outer = netip.MustParseAddr(fmt.Sprintf(outer, i+1))
+		both[i].inner = netip.MustParseAddr(fmt.Sprintf(inner, i+1))
 	}
-	hosts[0].in(func() error {
+	return both[0], both[1]
+}
+
+// pair makes two hosts with a veth between them.
+func pair(t *testing.T) (a, b *host) {
+	t.Helper()
+	a, b = hosts(t, false)
+	a.in(func() error {
 		return netlink.LinkAdd(&netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0",
-			PeerNamespace: netlink.NsFd(hosts[1].net.Fd()),
+			PeerNamespace: netlink.NsFd(b.net.Fd()),
 		})
 	})
-	for _, h := range hosts {
-		h.in(func() error { return up("lo", h.inner.String()+"/32") })
-		h.in(func() error { return up("eth0", h.outer.String()+"/24") })
+	a.up()
+	b.up()
+	return a, b
+}
+
+// up gives the host its addresses and sets its interfaces up.
+func (h *host) up() {
+	h.t.Helper()
+	outer := netip.PrefixFrom(h.outer, 24)
+	if h.outer.Is6() {
+		outer = netip.PrefixFrom(h.outer, 64)
 	}
-	return hosts[0], hosts[1]
+	h.in(func() error { return up("lo", netip.PrefixFrom(h.inner, h.inner.BitLen())) })
+	h.in(func() error { return up("eth0", outer) })
 }
 
 // in does something in the host's network namespace.
@@ -83,15 +103,18 @@ func (h *host) in(f func() error) {
 	}
 }
 
-// up sets an interface up, with an address.
-func up(name, address string) error {
+// up sets an interface up, with an address that is usable at once.
+func up(name string, address netip.Prefix) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	addr, err := netlink.ParseAddr(address)
+	addr, err := netlink.ParseAddr(address.String())
 	if err != nil {
 		return err
+	}
+	if address.Addr().Is6() {
+		addr.Flags = unix.IFA_F_NODAD
 	}
 	if err := netlink.AddrAdd(link, addr); err != nil {
 		return fmt.Errorf("%s %s: %w", name, address, err)
@@ -139,9 +162,20 @@ func (h *host) charon(tree daemon.Tree, connections string) *daemon.Charon {
 	return c
 }
 
-// connections is a swanctl.conf for one end of the tunnel between a and b.
+// Algorithms of a tunnel for which they do not matter.
+const (
+	forIKE = "aes256gcm16-prfsha384-x25519"
+	forESP = "aes256gcm16"
+)
+
+// connections is a swanctl.conf for one end of the tunnel between two hosts.
 func connections(local, remote *host) string {
+	return connectionsWith(local, remote, forIKE, forESP)
+}
+
+func connectionsWith(local, remote *host, ikeProposals, espProposals string) string {
 	return strings.NewReplacer(
+		"IKE_PROPOSALS", ikeProposals, "ESP_PROPOSALS", espProposals,
 		"LOCAL_TS", local.inner.String(), "REMOTE_TS", remote.inner.String(),
 		"LOCAL", local.outer.String(), "REMOTE", remote.outer.String(),
 	).Replace(`
@@ -150,7 +184,7 @@ connections {
     version = 2
     local_addrs = LOCAL
     remote_addrs = REMOTE
-    proposals = aes256gcm16-prfsha384-x25519
+    proposals = IKE_PROPOSALS
     local {
       auth = psk
       id = LOCAL
@@ -161,9 +195,9 @@ connections {
     }
     children {
       net {
-        local_ts = LOCAL_TS/32
-        remote_ts = REMOTE_TS/32
-        esp_proposals = aes256gcm16
+        local_ts = LOCAL_TS
+        remote_ts = REMOTE_TS
+        esp_proposals = ESP_PROPOSALS
       }
     }
   }

@@ -1,0 +1,283 @@
+package daemon_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/suite"
+	"github.com/ikelab/ikelab/ike/wire"
+	"github.com/ikelab/ikelab/node"
+	"github.com/vishvananda/netlink"
+)
+
+// core is a node of ours at the far end of a TUN device: node.Node with everything it does by itself, IKE, ESP and
+// the IP layer, so that what is found here is the core's and not a kernel's. The host at the near end is charon's.
+type core struct {
+	t       *testing.T
+	tun     *os.File
+	began   time.Time
+	changed chan struct{} // the deadline may have changed
+	over    sync.WaitGroup
+
+	mu      sync.Mutex
+	node    *node.Node
+	events  []string
+	replies int // echo replies that came through the tunnel
+	done    bool
+}
+
+// far makes a host for charon whose eth0 is a TUN device, and our node at the far end of it.
+func far(t *testing.T, v6 bool, ikeProposals, espProposals string) (near, away *host, c *core) {
+	t.Helper()
+	near, away = hosts(t, v6)
+	connected, all := netip.PrefixFrom(away.outer, 24), "0.0.0.0/0"
+	if v6 {
+		connected, all = netip.PrefixFrom(away.outer, 64), "::/0"
+	}
+	device := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, Mode: netlink.TUNTAP_MODE_TUN, NonPersist: true,
+		Flags: netlink.TUNTAP_NO_PI, Queues: 1}
+	near.in(func() error { return netlink.LinkAdd(device) })
+	near.up()
+
+	n, err := node.New(node.Config{
+		Name: "core",
+		Interfaces: []node.Interface{
+			{Name: "eth0", Addresses: []netip.Prefix{connected}, Up: true},
+			{Name: "lan", Addresses: []netip.Prefix{netip.PrefixFrom(away.inner, away.inner.BitLen())}, Up: true},
+		},
+		Routes: []node.Route{{Prefix: netip.MustParsePrefix(all), Via: near.outer}},
+		IKE:    ours(t, away, near, ikeProposals, espProposals),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = &core{t: t, tun: device.Fds[0], node: n, began: time.Now(), changed: make(chan struct{}, 1)}
+	c.over.Go(c.receive)
+	c.over.Go(c.wait)
+	t.Cleanup(c.end)
+	return near, away, c
+}
+
+// ours is the configuration of our node's end of the tunnel that connections describes.
+func ours(t *testing.T, local, remote *host, ikeProposals, espProposals string) *ike.Config {
+	t.Helper()
+	forIKE, err := suite.ParseProposals(suite.ProtocolIKE, ikeProposals)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forESP, err := suite.ParseProposals(suite.ProtocolESP, espProposals)
+	if err != nil {
+		t.Fatal(err)
+	}
+	selector := func(a netip.Addr) []wire.Selector {
+		return []wire.Selector{wire.PrefixSelector(netip.PrefixFrom(a, a.BitLen()), 0, 0, 65535)}
+	}
+	return &ike.Config{
+		Random: func(string) io.Reader { return rand.Reader },
+		Connections: []ike.Connection{{
+			Name:        "site",
+			LocalAddrs:  []netip.Addr{local.outer},
+			RemoteAddrs: []netip.Addr{remote.outer},
+			Proposals:   forIKE,
+			Local:       ike.Auth{ID: ike.AddrIdentity(local.outer)},
+			Remote:      ike.Auth{ID: ike.AddrIdentity(remote.outer)},
+			Children: []ike.Child{{
+				Name: "net", LocalTS: selector(local.inner), RemoteTS: selector(remote.inner), ESPProposals: forESP,
+			}},
+		}},
+		Secrets: []ike.Secret{{Name: "peer", Key: []byte("four tulips, one lamp")}},
+	}
+}
+
+// receive gives the node what charon's host sends.
+func (c *core) receive() {
+	for {
+		b := make([]byte, 2048)
+		n, err := c.tun.Read(b)
+		if err != nil {
+			return // closed
+		}
+		if b[0]>>4 == 6 && b[24] == 0xff {
+			continue // the kernel looks for IPv6 routers and the like by multicast, which no link of ours carries
+		}
+		c.handle(node.PacketIn{Interface: 0, Bytes: b[:n]})
+	}
+}
+
+// wait gives the node its timeouts.
+func (c *core) wait() {
+	for {
+		c.mu.Lock()
+		at, _, ok := c.node.Deadline()
+		c.mu.Unlock()
+		var due <-chan time.Time
+		if ok {
+			due = time.After(at - time.Since(c.began))
+		}
+		select {
+		case _, open := <-c.changed:
+			if !open {
+				return
+			}
+		case <-due:
+			c.handle(node.Timeout{})
+		}
+	}
+}
+
+func (c *core) handle(in node.Input) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return
+	}
+	for _, out := range c.node.Handle(time.Since(c.began), in) {
+		switch out := out.(type) {
+		case *node.PacketOut:
+			if out.Interface == 0 {
+				if _, err := c.tun.Write(out.Bytes); err != nil {
+					c.t.Errorf("writing a packet: %v", err)
+				}
+			}
+		case *node.Event:
+			text := string(out.Kind)
+			if out.Drop.Reason != "" {
+				text += fmt.Sprintf(" %s %v", out.Drop.Reason, out.Drop.Packet)
+			}
+			if out.IKE != nil {
+				text += fmt.Sprintf(" %v", out.IKE.Fields)
+				if out.IKE.Exchange != nil {
+					text += fmt.Sprintf(" %v %v", out.IKE.Exchange.Type, out.IKE.Exchange.Payloads)
+				}
+			}
+			c.events = append(c.events, text)
+		case *node.Deliver:
+			if out.Kind == node.DeliverEchoReply && out.Protected {
+				c.replies++
+			}
+		}
+	}
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (c *core) end() {
+	c.mu.Lock()
+	c.done = true
+	c.mu.Unlock()
+	_ = c.tun.Close()
+	close(c.changed)
+	c.over.Wait()
+	if c.t.Failed() {
+		c.t.Logf("what our node saw:\n%s", strings.Join(c.seen(), "\n"))
+	}
+}
+
+// seen are the node's events so far.
+func (c *core) seen() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.events)
+}
+
+// count is how often an event of a kind happened.
+func (c *core) count(kind node.EventKind) int {
+	n := 0
+	for _, e := range c.seen() {
+		if name, _, _ := strings.Cut(e, " "); name == string(kind) {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *core) associations() []node.Association {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.node.Associations()
+}
+
+// ping sends echo requests from our node's protected address and waits for the replies.
+func (c *core) ping(from, to *host, count int) {
+	c.t.Helper()
+	replies := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.replies
+	}
+	before := replies()
+	for n := range count {
+		c.handle(node.EchoOut{Src: from.inner, Dst: to.inner, ID: 7, Sequence: uint16(n), Payload: make([]byte, 300+100*n)})
+	}
+	await(c.t, fmt.Sprintf("%d replies from %s to our node", count, to.inner), func() bool { return replies() == before+count })
+}
+
+// order gives our node an operator's command.
+func (c *core) order(kind ike.CommandKind, child string) {
+	c.handle(node.Command{IKE: ike.Command{Kind: kind, Connection: "site", Child: child}})
+}
+
+// TestCoreAndCharon: IKE, key derivation and ESP of ours are charon's, for every algorithm both have, whoever begins.
+func TestCoreAndCharon(t *testing.T) {
+	strongswan := tree(t)
+	for _, c := range []struct {
+		name, ike, esp string
+		v6             bool
+	}{
+		{name: "defaults", ike: forIKE, esp: forESP},
+		{name: "IPv6", ike: forIKE, esp: forESP, v6: true},
+		{name: "CBC and HMAC", ike: "aes128-sha256-modp2048", esp: "aes128-sha256"},
+		{name: "SHA-1", ike: "aes256-sha1-modp3072", esp: "aes256-sha1"},
+		{name: "SHA-384", ike: "aes192-sha384-ecp384", esp: "aes192-sha384"},
+		{name: "SHA-512", ike: "aes256-sha512-ecp521", esp: "aes256-sha512"},
+		{name: "counter mode", ike: "aes128ctr-sha256-ecp256", esp: "aes128ctr-sha256"},
+		{name: "ChaCha20", ike: "chacha20poly1305-prfsha256-x25519", esp: "chacha20poly1305"},
+		{name: "short ICVs", ike: "aes128gcm8-prfsha512-x25519", esp: "aes192gcm12"},
+		{name: "child's key exchange left out", ike: forIKE, esp: "aes128gcm16-ecp256"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			near, away, ours := far(t, c.v6, c.ike, c.esp)
+			charon := near.charon(strongswan, connectionsWith(near, away, c.ike, c.esp))
+			ctx := deadline(t)
+
+			ours.order(ike.Initiate, "net")
+			sa := one(t, charon)
+			if sa.Initiator || len(sa.Children) != 1 {
+				t.Fatalf("charon lists %+v", sa)
+			}
+			ours.ping(away, near, 3)
+			near.ping(away, 3)
+			if got := ours.associations(); len(got) != 1 || !got[0].Encap || got[0].Counters.PacketsIn != 6 || got[0].Counters.PacketsOut != 6 {
+				t.Errorf("our associations after 6 pings: %+v", got)
+			}
+			ours.order(ike.Terminate, "")
+			await(t, "our node's delete ends charon's SA", func() bool { return len(list(t, charon)) == 0 })
+
+			if err := charon.Initiate(ctx, "net"); err != nil {
+				t.Fatal(err)
+			}
+			near.ping(away, 3)
+			ours.ping(away, near, 3)
+			if err := charon.TerminateIKE(ctx, "site"); err != nil {
+				t.Error(err)
+			}
+			await(t, "charon's delete ends our association", func() bool { return len(ours.associations()) == 0 })
+			for _, kind := range []node.EventKind{node.EventPacketDropped, node.EventPolicyDrop, "message-dropped", "retransmit"} {
+				if n := ours.count(kind); n != 0 {
+					t.Errorf("%s happened %d times", kind, n)
+				}
+			}
+		})
+	}
+}
