@@ -11,17 +11,17 @@ import (
 )
 
 // lifeStep kills a node, starts it, or both.
-func (r *Run) lifeStep(now time.Duration, n int, kind string, fields []trace.Field) {
+func (r *Run) lifeStep(now time.Duration, n int, kind string, fields []trace.Field) (problem string) {
 	state := &r.nodes[n]
 	kill := kind != topology.ActionStart && !state.dead
 	start := kind == topology.ActionRestart || kind == topology.ActionStart && state.dead
 	if !kill && !start {
-		problem := "the node is dead already"
+		problem = "the node is dead already"
 		if kind == topology.ActionStart {
 			problem = "the node is alive"
 		}
 		r.record(now, -1, recordStep, append(fields, text("problem", problem))...)
-		return
+		return problem
 	}
 	r.record(now, -1, recordStep, fields...)
 	if kill {
@@ -39,6 +39,7 @@ func (r *Run) lifeStep(now time.Duration, n int, kind string, fields []trace.Fie
 		r.orders = append(r.orders, Order{Node: n, Life: &LifeChange{Life: state.life, Config: &c}})
 		r.happened(now, n, recordNodeStarted, trace.Int("life", state.life))
 	}
+	return ""
 }
 
 // died notes that a node's state is gone without a word.

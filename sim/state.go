@@ -180,13 +180,18 @@ func (r *Run) nodeResults() []NodeResult {
 	out := []NodeResult{}
 	for n := range r.nodes {
 		state := &r.nodes[n]
-		result := NodeResult{Name: state.plan.Name, PacketsDropped: state.dropped}
-		for reason, count := range state.drops {
-			result.Drops = append(result.Drops, DropCount{reason, count})
-		}
-		slices.SortFunc(result.Drops, func(a, b DropCount) int { return cmp.Compare(a.Reason, b.Reason) })
-		out = append(out, result)
+		out = append(out, NodeResult{Name: state.plan.Name, PacketsDropped: state.dropped, Drops: state.dropCounts()})
 	}
+	return out
+}
+
+// dropCounts are the packets that the node has given up, in order of the reason's name.
+func (s *nodeState) dropCounts() []DropCount {
+	var out []DropCount
+	for reason, count := range s.drops {
+		out = append(out, DropCount{reason, count})
+	}
+	slices.SortFunc(out, func(a, b DropCount) int { return cmp.Compare(a.Reason, b.Reason) })
 	return out
 }
 

@@ -45,30 +45,36 @@ func (r *Run) interfaceOf(a topology.Action) int {
 	return slices.IndexFunc(r.plan.Nodes[r.byName[a.Node]].Interfaces, func(i topology.Interface) bool { return i.Name == a.Interface })
 }
 
-// step does a step: it writes it down and orders what it takes. New has seen to it
-// that the step can be done; what it finds when its time comes may still leave it
-// without an effect, and the record then says why.
+// step does a step of the plan. New has seen to it that the step can be done.
 func (r *Run) step(now time.Duration, index int) {
 	s := r.plan.Steps[index]
-	a := s.Action
+	r.act(now, s.Name, s.Action)
+}
+
+// act does an action that checkStep lets pass: it writes it down and orders what it
+// takes. What it finds when its time comes may still leave it without an effect; the
+// record and the answer then say why.
+func (r *Run) act(now time.Duration, name string, a topology.Action) (problem string) {
 	n := r.byName[a.Node]
-	fields := []trace.Field{text("step", s.Name), text("action", a.Kind), text("node", a.Node)}
+	fields := []trace.Field{text("step", name), text("action", a.Kind), text("node", a.Node)}
 	switch a.Kind {
 	case topology.ActionLinkDown, topology.ActionLinkUp:
 		r.record(now, -1, recordStep, fields...)
 		r.setLink(n, r.interfaceOf(a), a.Kind == topology.ActionLinkUp)
 	case topology.ActionInitiate, topology.ActionTerminate, topology.ActionLiveness:
 		if r.nodes[n].dead {
-			r.record(now, -1, recordStep, append(fields, text("problem", "the node is dead"))...)
-			return
+			problem = "the node is dead"
+			r.record(now, -1, recordStep, append(fields, text("problem", problem))...)
+			return problem
 		}
 		r.record(now, -1, recordStep, fields...)
 		r.command(n, a)
 	case topology.ActionKill, topology.ActionStart, topology.ActionRestart:
-		r.lifeStep(now, n, a.Kind, fields)
+		return r.lifeStep(now, n, a.Kind, fields)
 	default:
-		r.addressStep(now, n, a, fields)
+		return r.addressStep(now, n, a, fields)
 	}
+	return ""
 }
 
 // setLink takes a link up or down and tells the node, as a carrier does.
@@ -92,14 +98,14 @@ func (r *Run) command(n int, a topology.Action) {
 }
 
 // addressStep changes the addresses of an interface.
-func (r *Run) addressStep(now time.Duration, n int, a topology.Action, fields []trace.Field) {
+func (r *Run) addressStep(now time.Duration, n int, a topology.Action, fields []trace.Field) (problem string) {
 	iface := r.interfaceOf(a)
 	before := r.nodes[n].addresses[iface]
 	fields = append(fields, text("interface", a.Interface), text("addresses", joinPrefixes(a.Addresses)))
 	after, problem := r.addressesAfter(n, before, a)
 	if problem != "" {
 		r.record(now, -1, recordStep, append(fields, text("problem", problem))...)
-		return
+		return problem
 	}
 	r.record(now, -1, recordStep, fields...)
 	r.nodes[n].addresses[iface] = after
@@ -117,6 +123,7 @@ func (r *Run) addressStep(now time.Duration, n int, a topology.Action, fields []
 		Node: n, Addresses: &AddressesChange{Interface: iface, Before: slices.Clone(before), After: slices.Clone(after)},
 		Input: node.AddressChange{Interface: iface, Addresses: slices.Clone(after)},
 	})
+	return ""
 }
 
 // addressesAfter are an interface's addresses once an action has changed them; a
