@@ -28,8 +28,9 @@ type process struct {
 	startedAt, endedAt             time.Duration
 	status                         int
 	problem                        string
-	stopping                       bool
-	output, errorOutput            boundedText
+	// stopping says that it was asked to end.
+	stopping            bool
+	output, errorOutput boundedText
 }
 
 // ProcessStream is one of a process's two outputs.
@@ -166,7 +167,7 @@ func (r *Run) processResults(now time.Duration) []ProcessResult {
 		out = append(out, ProcessResult{
 			Name: p.Name, Node: p.Node, Command: slices.Clone(p.Command),
 			Started: p.started, StartedAt: p.startedAt, Running: p.started && !p.over, Duration: p.duration(now),
-			Exited: p.over || p.failed, ExitStatus: p.status, Problem: p.problem,
+			Exited: p.over || p.failed, ExitStatus: p.status, Problem: p.problem, Stopped: p.stopping,
 			Output: p.output.String(), OutputBytes: p.output.bytes,
 			ErrorOutput: p.errorOutput.String(), ErrorOutputBytes: p.errorOutput.bytes,
 		})

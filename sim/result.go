@@ -188,6 +188,8 @@ type ProcessResult struct {
 	Exited     bool   `json:"exited"`
 	ExitStatus int    `json:"exit_status"`
 	Problem    string `json:"problem,omitempty"`
+	// Stopped says that the lab asked it to end, by stop or timeout, while it ran.
+	Stopped bool `json:"stopped"`
 	// Output and ErrorOutput are what it wrote, the middle left out where it is
 	// longer than ProcessOutputBytesMax; OutputBytes and ErrorOutputBytes count all.
 	Output           string `json:"output"`

@@ -79,6 +79,17 @@ func tunnel() *sim.Result {
 				DelayMin: 40200 * time.Microsecond, DelayMean: 41 * ms, DelayP50: 40900 * time.Microsecond, DelayP99: 44100 * time.Microsecond, DelayMax: 45 * ms},
 			{Name: "silent", Protocol: "udp", From: "host-a", To: "host-b", Sent: 100, Lost: 100, LongestGap: 10 * time.Second},
 		},
+		Processes: []sim.ProcessResult{
+			{Name: "ping", Node: "host-a", Command: []string{"ping", "-c", "3", "10.2.0.2"}, Started: true, StartedAt: time.Second, Exited: true, Duration: 2030 * ms,
+				Output: "3 received\n"},
+			{Name: "fetch", Node: "host-a", Command: []string{"curl", "http://10.2.0.2/" + strings.Repeat("long/", 30)}, Started: true, StartedAt: 2 * time.Second,
+				Exited: true, ExitStatus: 7, Duration: 130 * ms, ErrorOutput: "one\ntwo\nthree\r\ncurl: (7) \x1b[31mFailed\tto connect\n"},
+			{Name: "server", Node: "host-b", Command: []string{"iperf3", "-s"}, Started: true, Running: true, StartedAt: 500 * ms, Duration: 29 * time.Second},
+			{Name: "stopped", Node: "host-b", Command: []string{"tcpdump"}, Started: true, Exited: true, ExitStatus: 143, Stopped: true, Duration: 5 * time.Second, Output: "listening\n"},
+			{Name: "crashed", Node: "host-b", Command: []string{"sh"}, Started: true, Exited: true, ExitStatus: 139, Duration: 5 * time.Second},
+			{Name: "typo", Node: "gw-a", Command: []string{"pingg"}, Exited: true, ExitStatus: 127, Problem: "there is no command pingg"},
+			{Name: "waits", Node: "gw-a", Command: []string{"true"}},
+		},
 		Nodes: []sim.NodeResult{
 			{Name: "host-a"},
 			{Name: "gw-a", PacketsDropped: 114, Drops: []sim.DropCount{{Reason: "esp-replay", Count: 2}, {Reason: "hold-full", Count: 100}, {Reason: "no-route", Count: 12}}},

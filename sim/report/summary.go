@@ -13,7 +13,7 @@ import (
 )
 
 // Summary writes everything about a run that a person wants to see, in the order in which it is asked: what ran,
-// the ladder, the connections, the flows, what nodes gave up, the verdicts, and last the two lines of Closing.
+// the ladder, the connections, the flows, the processes, what nodes gave up, the verdicts, and last the two lines of Closing.
 func Summary(w io.Writer, r *sim.Result, o Options) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  seed %d  %s of virtual time  %s\n", o.paint(boldStyle, "lab "+r.Lab), r.Seed,
@@ -41,6 +41,7 @@ func Summary(w io.Writer, r *sim.Result, o Options) error {
 		heading(&b, o, "flows")
 		flows(&b, r, o)
 	}
+	processes(&b, r, o)
 	drops(&b, r, o)
 	heading(&b, o, "expectations")
 	expectations(&b, r, o)
