@@ -2,8 +2,10 @@ package align
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/sim"
 )
 
@@ -140,7 +142,7 @@ func (f FactDifference) sentence(left, right string) string {
 }
 
 // rows lines up two sequences: the longest way on which they agree, and between its
-// steps what either has alone, events of one kind beside each other.
+// steps what either has alone.
 func rows(a, b []Event) []Row {
 	// length[i][j] is how many events a[i:] and b[j:] have in common, in order. Both
 	// are short.
@@ -181,21 +183,21 @@ func rows(a, b []Event) []Row {
 	return out
 }
 
-// beside puts events that only one side has into rows: two of a kind that follow
-// each other on both sides share one.
+// beside puts events that only one side has into rows: one of each side, and where a
+// side has more of them, alone what stands in front of the other side's kind.
 func beside(l, r []*Event) []Row {
 	var out []Row
 	for len(l) > 0 && len(r) > 0 {
-		switch {
-		case l[0].Kind == r[0].Kind:
-			out = append(out, Row{Left: l[0], Right: r[0]})
-			l, r = l[1:], r[1:]
-		case len(l) >= len(r):
+		switch kind := l[0].Kind; {
+		case kind != r[0].Kind && ahead(l[1:], len(l)-len(r), r[0].Kind):
 			out = append(out, Row{Left: l[0]})
 			l = l[1:]
-		default:
+		case kind != r[0].Kind && ahead(r[1:], len(r)-len(l), kind):
 			out = append(out, Row{Right: r[0]})
 			r = r[1:]
+		default:
+			out = append(out, Row{Left: l[0], Right: r[0]})
+			l, r = l[1:], r[1:]
 		}
 	}
 	for _, e := range l {
@@ -205,6 +207,11 @@ func beside(l, r []*Event) []Row {
 		out = append(out, Row{Right: e})
 	}
 	return out
+}
+
+// ahead says that an event of the kind is among the first n.
+func ahead(list []*Event, n int, kind ike.RecordKind) bool {
+	return n > 0 && slices.ContainsFunc(list[:min(n, len(list))], func(e *Event) bool { return e.Kind == kind })
 }
 
 // cause says what had become of the message that an event repeats, as far as the

@@ -105,7 +105,11 @@ func Comparison(w io.Writer, r *align.Report, brief bool, o Options) error {
 		if i > 0 {
 			title = "and "
 		}
-		heading(&b, o, title+"at "+strings.Join(nameSA(s), "  "))
+		name := nameSA(s)
+		b.WriteByte('\n')
+		for _, line := range wrap(fmt.Sprintf("%sat %s (%s, %s)", title, name[0], name[1], name[2]), o.width()) {
+			b.WriteString(o.paint(boldStyle, line) + "\n")
+		}
 		d := s.Difference
 		for _, text := range append([]string{d.Why}, d.Hints...) {
 			for _, line := range wrap(text, o.width()-2) {
@@ -203,7 +207,10 @@ func standing(r *align.Report, s *align.SA, o Options) string {
 		if s.Tail.Side == r.Left {
 			other = r.Right
 		}
-		return fmt.Sprintf("%s; %d more in %s from %s on, cut off in %s by its end", same,
+		if same += "; "; s.Same == 0 {
+			same = ""
+		}
+		return fmt.Sprintf("%s%d more in %s from %s on, cut off in %s by its end", same,
 			s.Tail.Events, s.Tail.Side, instant(s.Tail.From), other)
 	case s.Left == 0:
 		return o.paint(badStyle, "only in "+r.Right) + ", " + count(uint64(s.Right), "event", "events")
@@ -293,7 +300,7 @@ func (e end) rung(at, other *align.Event, same bool) []string {
 		}
 		return lines
 	}
-	if m != nil && m.Transmission == 0 {
+	if m != nil && m.Transmission == 0 && at.Kind != ike.RecordDropped {
 		return e.text(lines, faintStyle, strings.Join(m.Payloads, ", "))
 	}
 	for _, f := range at.Facts {
@@ -385,16 +392,21 @@ func compareLadders(b *strings.Builder, r *align.Report, s *align.SA, o Options)
 		if d.Before > 0 {
 			b.WriteString(markSame + e.remark(d.Before, "before, the same") + "\n")
 		}
+		empty := true
 		for _, row := range d.Rows {
 			at, other := half.pick(row)
 			if at == nil {
 				continue
 			}
+			empty = false
 			mark := o.paint(badStyle, markOf(row))
 			for _, line := range e.rung(at, other, row.Same) {
 				b.WriteString(mark + line + "\n")
 				mark = markSame
 			}
+		}
+		if empty {
+			b.WriteString(markSame + e.blank() + "… nothing\n")
 		}
 		if half.after > 0 {
 			b.WriteString(markSame + e.remark(half.after, "more") + "\n")
