@@ -1,0 +1,57 @@
+package host
+
+import (
+	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/node"
+)
+
+// fromInside stands for the interface of what concerns none.
+const fromInside = -1
+
+// observe passes an output on. The lock is held, here and below.
+func (h *Host) observe(out node.Output) {
+	if h.cfg.Observe != nil {
+		h.cfg.Observe(out)
+	}
+}
+
+// event passes an event on.
+func (h *Host) event(e node.Event) { h.observe(&e) }
+
+// drop records that a packet goes nowhere.
+func (h *Host) drop(key node.PacketKey, reason node.DropReason, iface int, of node.ESP) {
+	kind := node.EventPacketDropped
+	switch reason {
+	case node.DropClearInbound, node.DropNoAssociation, node.DropSelectorMismatch, node.DropICMPUnprotected:
+		kind = node.EventPolicyDrop
+	}
+	h.event(node.Event{Kind: kind, Interface: iface, Drop: node.Drop{Reason: reason, Packet: key}, ESP: of})
+}
+
+// dropPacket is drop for whoever does not hold the lock and has the packet only.
+func (h *Host) dropPacket(packet []byte, reason node.DropReason) {
+	key, _, _ := node.ReadPacketKey(packet)
+	h.enter(func() { h.drop(key, reason, fromInside, node.ESP{}) })
+}
+
+// record passes a record of the machine on, and ends the wait of packets whose
+// negotiation it says has failed. A CHILD_SA gets the number by which the node's
+// own events name it: the machine's is unique within one IKE SA alone.
+func (h *Host) record(r ike.Record) {
+	if r.Child != nil {
+		if a := h.sas.inbound[r.Child.SPIIn]; a != nil {
+			numbered := *r.Child
+			numbered.Ordinal = a.ordinal
+			r.Child = &numbered
+		}
+	}
+	h.event(node.Event{Kind: node.EventKind(r.Kind), Interface: fromInside, IKE: &r, Child: r.Child})
+	switch r.Kind {
+	case ike.RecordIKEFailed:
+		if r.Initiator {
+			h.failHeld(r.Connection, "")
+		}
+	case ike.RecordChildFailed:
+		h.failHeld(r.Connection, r.Field("child"))
+	}
+}

@@ -1,0 +1,352 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/node"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// receiveMessagesMax is how many datagrams one call takes. Each has room for
+	// the longest, which segments of up to 64 KiB may share.
+	receiveMessagesMax = 16
+	receiveBytesMax    = 1 << 16
+)
+
+// Congestion notification in the two low bits of the traffic class (RFC 3168).
+const (
+	ecnMask      = 3
+	ecnNotECT    = 0
+	ecnECT1      = 1
+	ecnECT0      = 2
+	ecnCongested = 3
+)
+
+// inWorker takes what arrives at one socket: IKE to the machine, ESP through its
+// association to the TUN device. One goroutine runs it.
+type inWorker struct {
+	h        *Host
+	s        *socket
+	messages []message
+	pieces   []unix.Iovec
+	buffers  []byte
+	names    []sockaddr
+	controls []byte
+	got      int
+	errno    unix.Errno
+	read     func(fd uintptr) bool
+	control  func(level, kind int32, value int)
+	segment  int
+	class    uint8
+
+	cache  inCache
+	view   headerView
+	writer tunWriter
+	events []node.Event
+	// open is the association whose inbound half is locked at the moment.
+	open *association
+}
+
+func newInWorker(h *Host, s *socket) *inWorker {
+	w := &inWorker{h: h, s: s,
+		messages: make([]message, receiveMessagesMax), pieces: make([]unix.Iovec, receiveMessagesMax),
+		buffers: make([]byte, receiveMessagesMax*receiveBytesMax), names: make([]sockaddr, receiveMessagesMax),
+		controls: make([]byte, receiveMessagesMax*controlBytes),
+	}
+	for i := range w.messages {
+		w.pieces[i].Base = &w.buffers[i*receiveBytesMax]
+		w.pieces[i].SetLen(receiveBytesMax)
+		m := &w.messages[i].header
+		m.Iov = &w.pieces[i]
+		m.SetIovlen(1)
+		m.Name = &w.names[i].bytes[0]
+		m.Control = &w.controls[i*controlBytes]
+	}
+	w.read, w.control = w.readMessages, w.takeControl
+	w.writer.init(h)
+	return w
+}
+
+// run works until the socket is closed.
+func (w *inWorker) run() {
+	defer w.h.workers.Done()
+	for {
+		err := w.s.raw.Read(w.read)
+		if err == nil && w.errno != 0 {
+			err = w.errno
+		}
+		switch {
+		case err == nil:
+			w.handle()
+		case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ECONNREFUSED):
+			// About something sent before.
+		default:
+			if !errors.Is(err, os.ErrClosed) {
+				w.h.fail(fmt.Errorf("receiving at %s: %w", w.s.local, err))
+			}
+			return
+		}
+	}
+}
+
+// readMessages takes what has arrived; false asks to be called again when something
+// has.
+func (w *inWorker) readMessages(fd uintptr) bool {
+	for i := range w.messages {
+		m := &w.messages[i]
+		m.header.Namelen = unix.SizeofSockaddrInet6
+		m.header.SetControllen(controlBytes)
+	}
+	for {
+		w.got, w.errno = receiveMessages(fd, w.messages)
+		switch w.errno {
+		case 0:
+			return true
+		case unix.EAGAIN:
+			w.got, w.errno = 0, 0
+			return false
+		case unix.EINTR:
+		default:
+			return true
+		}
+	}
+}
+
+// takeControl reads one control message.
+func (w *inWorker) takeControl(level, kind int32, value int) {
+	switch {
+	case level == unix.SOL_UDP && kind == unix.UDP_GRO:
+		w.segment = value
+	case level == unix.IPPROTO_IP && kind == unix.IP_TOS, level == unix.IPPROTO_IPV6 && kind == unix.IPV6_TCLASS:
+		w.class = uint8(value)
+	}
+}
+
+// handle works through what was received.
+func (w *inWorker) handle() {
+	for i := range w.got {
+		m := &w.messages[i]
+		b := w.buffers[i*receiveBytesMax:][:m.length]
+		remote := parseSockaddr(w.names[i].bytes[:m.header.Namelen])
+		w.segment, w.class = 0, 0
+		eachControl(w.controls[i*controlBytes:][:m.header.Controllen], w.control)
+		if w.s.local.Port() == portRawESP && w.s.local.Addr().Is4() {
+			// A raw socket shows IPv4's header too.
+			if len(b) < 20 || len(b) < int(b[0]&0xf)*4 {
+				continue
+			}
+			w.class = b[1]
+			b = b[int(b[0]&0xf)*4:]
+		}
+		step := w.segment
+		if step <= 0 {
+			step = max(len(b), 1)
+		}
+		for len(b) > 0 {
+			n := min(step, len(b))
+			w.datagram(remote, b[:n:n])
+			b = b[n:]
+		}
+	}
+	w.release()
+	w.flushEvents()
+	w.writer.flush()
+}
+
+// datagram tells apart what may come to a socket: IKE, and at port 4500 keepalives
+// and ESP (RFC 3948 §2).
+func (w *inWorker) datagram(remote netip.AddrPort, b []byte) {
+	switch {
+	case w.s.local.Port() == portIKE:
+		w.ike(remote, b)
+	case w.s.local.Port() == portRawESP:
+		w.esp(remote, b, false)
+	case esp.IsKeepalive(b):
+		// It has done its work on the way.
+	case esp.IsNonESP(b):
+		w.ike(remote, b[4:])
+	default:
+		w.esp(remote, b, true)
+	}
+}
+
+// ike hands a message to the machine, behind everything that came before it.
+func (w *inWorker) ike(remote netip.AddrPort, message []byte) {
+	w.release()
+	w.flushEvents()
+	w.writer.flush()
+	w.h.datagram(w.s.local, remote, message)
+}
+
+// release unlocks the association at hand.
+func (w *inWorker) release() {
+	if w.open != nil {
+		w.open.in.Unlock()
+		w.open = nil
+	}
+}
+
+// flushEvents records what has happened. No association may be locked: the host's
+// lock comes before theirs.
+func (w *inWorker) flushEvents() {
+	if len(w.events) == 0 {
+		return
+	}
+	w.release()
+	w.h.enter(func() {
+		for i := range w.events {
+			w.h.observe(&w.events[i])
+		}
+	})
+	w.events = w.events[:0]
+}
+
+// esp opens an ESP packet in place. Both forms are taken at any time (RFC 7296
+// §2.23).
+func (w *inWorker) esp(remote netip.AddrPort, b []byte, encap bool) {
+	spi, ok := esp.SPI(b)
+	if !ok {
+		w.drop(outerKey(remote, w.s.local, encap, len(b)), node.DropESPMalformed, node.ESP{})
+		return
+	}
+	a := w.open
+	if a == nil || a.spiIn != spi {
+		if a = w.h.snap.Load().inbound[spi]; a == nil {
+			key := outerKey(remote, w.s.local, encap, len(b))
+			w.drop(key, node.DropESPNoAssociation, node.ESP{SPI: spi, Outer: key})
+			return
+		}
+		w.release()
+		a.in.Lock()
+		w.open = a
+	}
+	if a.in.sa == nil {
+		key := outerKey(remote, w.s.local, encap, len(b))
+		w.drop(key, node.DropESPNoAssociation, node.ESP{SPI: spi, Outer: key})
+		return
+	}
+	inner, nextHeader, sequence, err := a.in.sa.Open(b)
+	if err != nil {
+		key := outerKey(remote, w.s.local, encap, len(b))
+		w.drop(key, a.refused(err), a.describeESP(spi, sequence, b, key, node.PacketKey{}))
+		return
+	}
+	w.seen(a, remote, encap)
+	reason, slow := w.checkInner(a, inner, nextHeader)
+	if reason == "" {
+		inner = inner[:w.view.bytes]
+		a.counters.packetsIn.Add(1)
+		a.counters.bytesIn.Add(uint64(len(inner)))
+	}
+	if reason != "" || w.h.cfg.PacketEvents {
+		outer := outerKey(remote, w.s.local, encap, len(b))
+		key, _, _ := node.ReadPacketKey(inner)
+		described := a.describeESP(spi, sequence, b, outer, key)
+		if reason != "" {
+			w.drop(key, reason, described)
+			return
+		}
+		w.events = append(w.events, node.Event{Kind: node.EventESPIn, Interface: fromInside, ESP: described})
+	}
+	if len(w.events) > 0 {
+		w.flushEvents() // before the packet can be seen
+	}
+	w.writer.add(inner, &w.view, slow)
+}
+
+// drop records that a packet goes nowhere.
+func (w *inWorker) drop(key node.PacketKey, reason node.DropReason, of node.ESP) {
+	w.release()
+	w.flushEvents()
+	w.h.enter(func() { w.h.drop(key, reason, fromInside, of) })
+}
+
+// checkInner checks what came out of a tunnel: that it is the IP packet it says, and
+// what was agreed (RFC 4301 §5.2). Whether its addresses can be, the kernel judges.
+// slow says that the packet has options or extension headers.
+func (w *inWorker) checkInner(a *association, inner []byte, nextHeader uint8) (reason node.DropReason, slow bool) {
+	switch nextHeader {
+	case esp.NextHeaderDummy:
+		return node.DropESPDummy, false
+	case esp.NextHeaderIPv4, esp.NextHeaderIPv6:
+	default:
+		return node.DropInnerNotIP, false
+	}
+	version := byte(4)
+	if nextHeader == esp.NextHeaderIPv6 {
+		version = 6
+	}
+	if len(inner) < 20 || inner[0]>>4 != version {
+		return node.DropInnerNotIP, false
+	}
+	matches := false
+	if slow = !readHeader(inner, &w.view); slow {
+		key, _, reason := node.ReadPacketKey(inner)
+		if reason != "" {
+			return reason, true
+		}
+		w.view = headerView{bytes: key.Bytes, trafficClass: inner[1]}
+		if version == 6 {
+			w.view.key.kind = flowV6
+			w.view.trafficClass = inner[0]<<4 | inner[1]>>4
+		}
+		matches = a.policy.Matches(esp.DirectionIn, key.Flow())
+	} else {
+		matches = w.cache.matches(a, &w.view.key)
+	}
+	if !matches {
+		a.counters.selectorMismatches.Add(1)
+		return node.DropSelectorMismatch, slow
+	}
+	return w.mergeECN(inner), slow
+}
+
+// mergeECN carries a router's mark on the outer packet over to the inner one, by the
+// table of RFC 6040 §4.2. A mark for a transport that cannot read it drops the
+// packet, as the router would have done.
+func (w *inWorker) mergeECN(inner []byte) node.DropReason {
+	outer, own := w.class&ecnMask, w.view.trafficClass&ecnMask
+	class := w.view.trafficClass
+	switch {
+	case outer == own || outer == ecnNotECT:
+		return ""
+	case outer == ecnCongested && own == ecnNotECT:
+		return node.DropCongested
+	case outer == ecnCongested:
+		class |= ecnCongested
+	case outer == ecnECT1 && own == ecnECT0:
+		class = class&^ecnMask | ecnECT1
+	default:
+		return ""
+	}
+	w.view.trafficClass = class
+	setTrafficClass(inner, class)
+	return ""
+}
+
+// seen tells the machine that the peer lives, and where.
+func (w *inWorker) seen(a *association, remote netip.AddrPort, encap bool) {
+	way := a.path.Load()
+	if !encap {
+		remote = netip.AddrPortFrom(remote.Addr(), way.remote.Port())
+	}
+	now := w.h.cfg.Clock()
+	a.seen.Store(int64(now))
+	told := a.told.Load()
+	if remote == way.remote && told >= 0 && now-time.Duration(told) < espSeenInterval {
+		return
+	}
+	w.release()
+	w.flushEvents()
+	w.h.enter(func() {
+		a.told.Store(int64(w.h.now))
+		w.h.tell(ike.ESPSeen{SPI: a.spiIn, Remote: remote, At: w.h.now})
+	})
+}

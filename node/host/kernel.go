@@ -1,0 +1,419 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/ikelab/ikelab/esp"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// socketMark is on everything that the host sends itself, so that the rules
+	// tell it from the traffic that tunnels carry. Any value does that nobody else
+	// in the namespace uses; these are the letters "ike".
+	socketMark = 0x696b65
+	// tunnelTable is the routing table of the tunnel; strongSwan's has the same
+	// number, so people look there.
+	tunnelTable = 220
+	// The rules, in their order: the host's own packets look at the main table, and
+	// then at nothing else; protected traffic goes to the tunnel.
+	rulePriorityOwn    = 218
+	rulePriorityNoLoop = 219
+	rulePriorityTunnel = 220
+	// routeProtocol marks rules and routes as ours (rtnetlink's protocol numbers;
+	// no daemon of /etc/iproute2/rt_protos has this one).
+	routeProtocol = 73
+	// unreachableMetric is worse than any that a person would choose.
+	unreachableMetric = 1<<32 - 16
+	// rulesMax bounds the rules of a node: selectors that are no prefixes need
+	// several each.
+	rulesMax = 4096
+)
+
+// kernelState is what a host has the kernel hold for its policies, as text: it is
+// compared with what is wanted, so that only differences are carried out.
+type kernelState struct {
+	rules  map[string]netlink.Rule
+	routes map[string]netlink.Route
+	nft    string
+}
+
+// protectedPair is a pair of selectors of one family.
+type protectedPair struct{ local, remote esp.Selector }
+
+// pairs are all pairs of all policies in force: configured children, and the
+// associations of connections whose "dynamic" was not known before. The lock is
+// held, here and below.
+func (h *Host) pairs() []protectedPair {
+	var all []protectedPair
+	seen := make(map[protectedPair]bool)
+	add := func(p *esp.Policy) {
+		for _, l := range p.Local {
+			for _, r := range p.Remote {
+				for _, pair := range splitFamilies(protectedPair{l, r}) {
+					if !seen[pair] {
+						seen[pair] = true
+						all = append(all, pair)
+					}
+				}
+			}
+		}
+	}
+	for _, p := range h.policies {
+		add(&p.match)
+	}
+	for _, a := range h.sas.all {
+		add(&a.policy)
+	}
+	return all
+}
+
+// splitFamilies gives both ends addresses of one family: "any address" becomes
+// that of the other end, or one pair per family. Ends of different families, or of
+// different protocols, are no pair.
+func splitFamilies(p protectedPair) []protectedPair {
+	if l, r := p.local.Protocol, p.remote.Protocol; l != 0 && r != 0 && l != r {
+		return nil
+	}
+	any4, any6 := esp.SelectorFromPrefix(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), esp.SelectorFromPrefix(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
+	resolve := func(s, any esp.Selector) esp.Selector {
+		if !s.Start.IsValid() {
+			s.Start, s.End = any.Start, any.End
+		}
+		return s
+	}
+	var all []protectedPair
+	for _, any := range []esp.Selector{any4, any6} {
+		q := protectedPair{resolve(p.local, any), resolve(p.remote, any)}
+		if q.local.Start.Is4() == any.Start.Is4() && q.remote.Start.Is4() == any.Start.Is4() {
+			all = append(all, q)
+		}
+	}
+	return all
+}
+
+// protocol is the pair's protocol, 0 for any.
+func (p protectedPair) protocol() uint8 { return max(p.local.Protocol, p.remote.Protocol) }
+
+// applyKernel brings rules, routes and filter in line with the policies.
+func (h *Host) applyKernel() error {
+	pairs := h.pairs()
+	rules, routes, err := h.wantedRouting(pairs)
+	if err != nil {
+		return err
+	}
+	if err := h.applyRouting(rules, routes); err != nil {
+		return err
+	}
+	if text := fmt.Sprint(pairs); text != h.applied.nft {
+		if err := h.applyFilter(pairs); err != nil {
+			return err
+		}
+		h.applied.nft = text
+	}
+	return nil
+}
+
+// wantedRouting says which rules and routes the policies need. A rule looks at
+// addresses and protocol only, not at ports: a fragment does not show them, and
+// must not leave in clear. What comes to the tunnel though no policy has it leaves
+// by the slow path.
+func (h *Host) wantedRouting(pairs []protectedPair) (map[string]netlink.Rule, map[string]netlink.Route, error) {
+	rules, routes := make(map[string]netlink.Rule), make(map[string]netlink.Route)
+	addRule := func(r netlink.Rule) { rules[ruleText(&r)] = r }
+	addRoute := func(r netlink.Route) {
+		if text := routeText(&r); routes[text].Table == 0 {
+			routes[text] = r
+		}
+	}
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		own := newRule(family, rulePriorityOwn)
+		own.Mark, own.Table = socketMark, unix.RT_TABLE_MAIN
+		addRule(own)
+		stop := newRule(family, rulePriorityNoLoop)
+		stop.Mark, stop.Type = socketMark, unix.RTN_UNREACHABLE
+		addRule(stop)
+		addRoute(netlink.Route{Family: family, Dst: ipNet(anyPrefix(family == unix.AF_INET)), Table: tunnelTable, Type: unix.RTN_UNREACHABLE,
+			Priority: unreachableMetric, Protocol: routeProtocol})
+	}
+	for _, p := range pairs {
+		family := unix.AF_INET
+		if p.remote.Start.Is6() {
+			family = unix.AF_INET6
+		}
+		src := h.ownAddressIn(p.local)
+		for _, remote := range rangePrefixes(p.remote.Start, p.remote.End) {
+			rule := newRule(family, rulePriorityTunnel)
+			rule.Table, rule.Dst, rule.IPProto = tunnelTable, ipNet(remote), int(p.protocol())
+			for _, local := range rangePrefixes(p.local.Start, p.local.End) {
+				r := rule
+				r.Src = ipNet(local)
+				addRule(r)
+			}
+			// What this host sends has no source yet when its route is looked up
+			// first.
+			if src.IsValid() {
+				if family == unix.AF_INET {
+					rule.Src = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(32, 32)}
+				} else {
+					rule.IifName = "lo"
+				}
+				addRule(rule)
+			}
+			route := netlink.Route{Family: family, Dst: ipNet(remote), Table: tunnelTable, LinkIndex: h.tun.index, Type: unix.RTN_UNICAST,
+				Scope: netlink.SCOPE_LINK, Protocol: routeProtocol}
+			if family == unix.AF_INET6 {
+				route.Scope = netlink.SCOPE_UNIVERSE
+			}
+			if src.IsValid() {
+				route.Src = src.AsSlice()
+			}
+			addRoute(route)
+		}
+		if len(rules) > rulesMax {
+			return nil, nil, fmt.Errorf("the selectors need more than %d routing rules; give fewer, or whole prefixes", rulesMax)
+		}
+	}
+	return rules, routes, nil
+}
+
+// ownAddressIn is the first own address inside a selector.
+func (h *Host) ownAddressIn(s esp.Selector) netip.Addr {
+	for _, a := range h.addresses() {
+		if a.Is4() == s.Start.Is4() && !a.Less(s.Start) && !s.End.Less(a) {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// applyRouting adds what is missing, then takes away what is too much, so that
+// there is no moment without rules.
+func (h *Host) applyRouting(rules map[string]netlink.Rule, routes map[string]netlink.Route) error {
+	if h.applied.rules == nil {
+		// What another host left in the namespace is replaced.
+		left, err := listRules(h.kernel)
+		if err != nil {
+			return err
+		}
+		h.applied.rules, h.applied.routes = left, make(map[string]netlink.Route)
+	}
+	for text, route := range routes {
+		if old, ok := h.applied.routes[text]; ok && old.Src.Equal(route.Src) {
+			continue
+		}
+		if err := h.kernel.RouteReplace(&route); err != nil {
+			return fmt.Errorf("route %s: %w", text, err)
+		}
+		h.applied.routes[text] = route
+	}
+	for text, rule := range rules {
+		if _, ok := h.applied.rules[text]; ok {
+			continue
+		}
+		if err := h.kernel.RuleAdd(&rule); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("rule %s: %w", text, err)
+		}
+		h.applied.rules[text] = rule
+	}
+	for text, rule := range h.applied.rules {
+		if _, ok := rules[text]; ok {
+			continue
+		}
+		if err := h.kernel.RuleDel(&rule); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("taking rule %s away: %w", text, err)
+		}
+		delete(h.applied.rules, text)
+	}
+	for text, route := range h.applied.routes {
+		if _, ok := routes[text]; ok {
+			continue
+		}
+		if err := h.kernel.RouteDel(&route); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("taking route %s away: %w", text, err)
+		}
+		delete(h.applied.routes, text)
+	}
+	return nil
+}
+
+func newRule(family, priority int) netlink.Rule {
+	r := netlink.NewRule()
+	r.Family, r.Priority, r.Protocol = family, priority, routeProtocol
+	r.Table = 0
+	return *r
+}
+
+// ruleText identifies a rule. It has what the kernel tells of a rule, and no more.
+func ruleText(r *netlink.Rule) string {
+	table := r.Table
+	if r.Priority == rulePriorityNoLoop {
+		table = 0 // a rule without a table is listed with none or with main
+	}
+	return fmt.Sprintf("%d family %d from %v to %v iif %q protocol %d mark %#x table %d", r.Priority, r.Family, r.Src, r.Dst, r.IifName, r.IPProto, r.Mark, table)
+}
+
+func routeText(r *netlink.Route) string {
+	return fmt.Sprintf("%v family %d type %d in table %d", r.Dst, r.Family, r.Type, r.Table)
+}
+
+// listRules finds the rules that a host has made in a namespace.
+func listRules(kernel *netlink.Handle) (map[string]netlink.Rule, error) {
+	all := make(map[string]netlink.Rule)
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		rules, err := kernel.RuleList(family)
+		if err != nil {
+			return nil, fmt.Errorf("listing the routing rules: %w", err)
+		}
+		for _, r := range rules {
+			if r.Protocol == routeProtocol && r.Priority >= rulePriorityOwn && r.Priority <= rulePriorityTunnel {
+				all[ruleText(&r)] = r
+			}
+		}
+	}
+	return all, nil
+}
+
+// cleanUp takes away everything that the kernel holds for a host, whichever host
+// it was.
+func (h *Host) cleanUp() error {
+	if h.cfg.Node.IKE == nil {
+		return nil
+	}
+	return h.cfg.Namespace.Do(func(ns.NetNS) error {
+		here, err := netns.Get()
+		if err != nil {
+			return fmt.Errorf("node %q: its namespace: %w", h.cfg.Node.Name, err)
+		}
+		defer here.Close()
+		kernel, err := netlink.NewHandleAt(here, unix.NETLINK_ROUTE)
+		if err != nil {
+			return fmt.Errorf("node %q: netlink in its namespace: %w", h.cfg.Node.Name, err)
+		}
+		defer kernel.Close()
+		problems := []error{removeFilter(int(here))}
+		rules, err := listRules(kernel)
+		problems = append(problems, err)
+		for _, r := range rules {
+			problems = append(problems, kernel.RuleDel(&r))
+		}
+		for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+			routes, err := kernel.RouteListFiltered(family, &netlink.Route{Table: tunnelTable, Protocol: routeProtocol}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+			problems = append(problems, err)
+			for _, r := range routes {
+				problems = append(problems, kernel.RouteDel(&r))
+			}
+		}
+		return errors.Join(problems...)
+	})
+}
+
+// hop is where the kernel would send a packet of the host itself.
+type hop struct {
+	// iface is the index in the configuration, -1 for a device that is not in it.
+	iface int
+	next  netip.Addr
+	src   netip.Addr
+	// mtu is the path's as far as the kernel knows it, in bytes.
+	mtu int
+}
+
+// route asks the kernel for the way of a packet that the host itself sends. A src
+// may be missing. The lock is held.
+func (h *Host) route(src, dst netip.Addr) (hop, bool) {
+	options := &netlink.RouteGetOptions{Mark: socketMark}
+	if src.IsValid() {
+		options.SrcAddr = src.AsSlice()
+	}
+	routes, err := h.kernel.RouteGetWithOptions(dst.AsSlice(), options)
+	if err != nil || len(routes) == 0 || routes[0].Type == unix.RTN_UNREACHABLE || routes[0].Type == unix.RTN_BLACKHOLE || routes[0].Type == unix.RTN_PROHIBIT {
+		return hop{iface: fromInside}, false
+	}
+	r := &routes[0]
+	w := hop{iface: h.interfaceByIndex(r.LinkIndex), next: dst, mtu: r.MTU}
+	if gw, ok := netip.AddrFromSlice(r.Gw); ok {
+		w.next = gw.Unmap()
+	}
+	w.src, _ = netip.AddrFromSlice(r.Src)
+	w.src = w.src.Unmap()
+	if w.mtu == 0 {
+		w.mtu = mtuDefaultBytes
+		if w.iface >= 0 {
+			w.mtu = h.interfaces[w.iface].mtu
+		}
+	}
+	return w, true
+}
+
+// sourceAddr is ike.Config's SourceAddr by the kernel's routes. The machine asks
+// with the lock held.
+func (h *Host) sourceAddr(remote netip.Addr) netip.Addr {
+	w, ok := h.route(netip.Addr{}, remote)
+	if !ok {
+		return netip.Addr{}
+	}
+	return w.src
+}
+
+// setSysctls writes settings of a device in the namespace that the thread is in.
+// A setting that the kernel does not have is left out.
+func setSysctls(device string, settings map[string]string) error {
+	for name, value := range settings {
+		file := "/proc/sys/net/" + strings.Replace(name, "*", device, 1)
+		if err := os.WriteFile(file, []byte(value), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("setting %s of the tunnel device: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func anyPrefix(v4 bool) netip.Prefix {
+	if v4 {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+}
+
+// ipNet is p for netlink.
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// rangePrefixes covers a range of addresses, ends included, with as few prefixes
+// as there can be, in order.
+func rangePrefixes(start, end netip.Addr) []netip.Prefix {
+	var all []netip.Prefix
+	for a := start; a.IsValid() && !end.Less(a); {
+		bits := a.BitLen()
+		for bits > 0 {
+			wider := netip.PrefixFrom(a, bits-1)
+			if wider.Masked().Addr() != a || end.Less(lastOf(wider)) {
+				break
+			}
+			bits--
+		}
+		p := netip.PrefixFrom(a, bits)
+		all = append(all, p)
+		a = lastOf(p).Next()
+	}
+	return all
+}
+
+// lastOf is the last address of a prefix.
+func lastOf(p netip.Prefix) netip.Addr {
+	b := slices.Clone(p.Addr().AsSlice())
+	for bit := p.Bits(); bit < 8*len(b); bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	return last
+}

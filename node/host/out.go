@@ -1,0 +1,381 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/node"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// frameBytesMax is the longest frame that the TUN device hands over.
+	frameBytesMax = virtioBytes + 0xffff
+	// arenaBytes is room for a batch of packets with what is sealed around them. A
+	// frame in the smallest segments that Linux makes (48 bytes of payload) needs
+	// the most.
+	arenaBytes = 512 << 10
+	// arenaFrameBytes is what a frame may take of the arena: no further one is read
+	// into a batch that has less left.
+	arenaFrameBytes = 320 << 10
+	// headroomBytes in front of an inner packet takes ESP's header and IV, tailBytes
+	// behind it its padding, trailer and ICV.
+	headroomBytes = 24
+	tailBytes     = 56
+	// batchPacketsMax is where a batch ends: what waits longer arrives later.
+	batchPacketsMax = 128
+)
+
+// outPacket is one packet of a batch on its way out.
+type outPacket struct {
+	// at and size are where the inner packet lies in the arena.
+	at, size int
+	// flow is the same for all packets of a flow, and seldom for others.
+	flow         uint32
+	trafficClass uint8
+	v6           bool
+	// sealed is the ESP packet; key describes the inner one, where events want it.
+	sealed []byte
+	key    node.PacketKey
+	// next is the next packet of the group, -1 behind the last.
+	next int
+}
+
+// outWorker takes packets from the TUN device to the wire: a batch of frames is
+// read, cut, looked up, grouped, numbered, sealed in place and sent. One goroutine
+// runs it.
+type outWorker struct {
+	h *Host
+	// locked says that the caller holds the host's lock.
+	locked  bool
+	frame   []byte
+	arena   []byte
+	used    int
+	packets []outPacket
+	grouper grouper
+	cache   outCache
+	sender  sender
+	view    headerView
+	read    func(fd uintptr) bool
+	errno   unix.Errno
+}
+
+func newOutWorker(h *Host) *outWorker {
+	w := &outWorker{h: h, frame: make([]byte, frameBytesMax), arena: make([]byte, arenaBytes)}
+	w.read = w.readFrames
+	w.sender.init()
+	return w
+}
+
+// run works until the TUN device is closed.
+func (w *outWorker) run() {
+	defer w.h.workers.Done()
+	for {
+		err := w.h.tun.raw.Read(w.read)
+		if err == nil && w.errno != 0 {
+			err = w.errno
+		}
+		if err != nil {
+			if !errors.Is(err, os.ErrClosed) {
+				w.h.fail(fmt.Errorf("reading from the tunnel device %q: %w", w.h.cfg.Tunnel, err))
+			}
+			return
+		}
+		w.flush()
+	}
+}
+
+// readFrames reads and sorts frames until none is left or the batch is full; false
+// asks to be called again when there is one.
+func (w *outWorker) readFrames(fd uintptr) bool {
+	w.errno = 0
+	for taken := false; ; taken = true {
+		if len(w.packets) >= batchPacketsMax || len(w.arena)-w.used < arenaFrameBytes {
+			return true
+		}
+		n, errno := readInto(fd, w.frame)
+		switch errno {
+		case 0:
+			w.take(w.frame[:n])
+		case unix.EAGAIN:
+			return taken
+		case unix.EINTR:
+		default:
+			w.errno = errno
+			return true
+		}
+	}
+}
+
+// take sorts one frame of the TUN device into the batch.
+func (w *outWorker) take(frame []byte) {
+	if len(frame) <= virtioBytes {
+		return
+	}
+	v := parseVirtio(frame)
+	packet := frame[virtioBytes:]
+	if v.segmented {
+		var s segmenter
+		if !s.start(packet, v) {
+			w.lost(packet, node.DropHeaderInvalid)
+			return
+		}
+		verdict, flow, ok := w.classify(packet)
+		if !ok {
+			return
+		}
+		if verdict.association == nil {
+			for n := s.size(); n > 0; n = s.size() {
+				b := make([]byte, n) // not the way of tunnelled traffic
+				s.write(b)
+				w.refuse(b, verdict)
+			}
+			return
+		}
+		for n := s.size(); n > 0; n = s.size() {
+			if w.used+headroomBytes+n+tailBytes > len(w.arena) {
+				w.lost(packet, node.DropTooBig) // smaller segments than Linux makes
+				return
+			}
+			s.write(w.add(verdict.association, flow, n))
+		}
+		return
+	}
+	if v.needChecksum && !completeChecksum(packet, v) {
+		w.lost(packet, node.DropHeaderInvalid)
+		return
+	}
+	verdict, flow, ok := w.classify(packet)
+	switch {
+	case !ok:
+	case verdict.association == nil:
+		w.refuse(packet, verdict)
+	default:
+		copy(w.add(verdict.association, flow, len(packet)), packet)
+	}
+}
+
+// classify asks the policy; false says that the packet goes nowhere. The view holds
+// what was read of it.
+func (w *outWorker) classify(packet []byte) (verdict, uint32, bool) {
+	s := w.h.snap.Load()
+	if !readHeader(packet, &w.view) {
+		return w.classifySlowly(s, packet)
+	}
+	if isMulticast(&w.view.key) {
+		return verdict{}, 0, false // the kernel's own chatter on a new device; no tunnel carries it
+	}
+	v, flow := w.cache.decide(s, &w.view.key)
+	return v, flow, true
+}
+
+// classifySlowly is for packets with options or extension headers.
+func (w *outWorker) classifySlowly(s *snapshot, packet []byte) (verdict, uint32, bool) {
+	key, later, reason := node.ReadPacketKey(packet)
+	switch {
+	case reason != "":
+		w.lost(packet, reason)
+		return verdict{}, 0, false
+	case key.Dst.IsMulticast():
+		return verdict{}, 0, false
+	}
+	w.view = headerView{bytes: key.Bytes}
+	if packet[0]>>4 == 6 {
+		w.view.key.kind = flowV6
+		w.view.trafficClass = packet[0]<<4 | packet[1]>>4
+	} else {
+		w.view.trafficClass = packet[1]
+	}
+	return s.decide(key.Flow(), later), 0, true
+}
+
+// isMulticast is true for destinations that are not one host.
+func isMulticast(k *flowKey) bool {
+	if k.kind&flowV6 != 0 {
+		return k.dst[0] == 0xff
+	}
+	return k.dst[0] >= 224 && k.dst[0] < 240 || [4]byte(k.dst[:4]) == [4]byte{255, 255, 255, 255}
+}
+
+// add makes room for a packet of size bytes in the batch, and answers it.
+func (w *outWorker) add(a *association, flow uint32, size int) []byte {
+	at := w.used + headroomBytes
+	w.used = at + size + tailBytes
+	w.packets = append(w.packets, outPacket{at: at, size: size, flow: flow, trafficClass: w.view.trafficClass, v6: w.view.key.kind&flowV6 != 0, next: -1})
+	w.grouper.add(a, w.packets, len(w.packets)-1)
+	return w.arena[at : at+size]
+}
+
+// refuse does what the policy wants with a packet that no association carries.
+func (w *outWorker) refuse(packet []byte, v verdict) {
+	switch {
+	case v.policy != nil:
+		key, _, _ := node.ReadPacketKey(packet)
+		w.h.enter(func() { w.h.hold(packet, key, v.policy) })
+	case v.unmatched:
+		w.lost(packet, node.DropFragmentUnmatched)
+	default:
+		w.h.sendClear(packet)
+	}
+}
+
+// lost records that a packet goes nowhere.
+func (w *outWorker) lost(packet []byte, reason node.DropReason) {
+	key, _, _ := node.ReadPacketKey(packet)
+	w.under(func() { w.h.drop(key, reason, fromInside, node.ESP{}) })
+}
+
+// under runs f with the host's lock held.
+func (w *outWorker) under(f func()) {
+	if w.locked {
+		f()
+		return
+	}
+	w.h.enter(f)
+}
+
+// flush seals and sends the batch.
+func (w *outWorker) flush() {
+	if len(w.packets) > 0 {
+		for i := range w.grouper.groups {
+			g := &w.grouper.groups[i]
+			if !w.seal(g) {
+				g.count = 0
+			} else if w.h.cfg.PacketEvents {
+				w.under(func() { w.sealedEvents(g) })
+			}
+		}
+		w.sender.send(w)
+	}
+	w.used, w.packets = 0, w.packets[:0]
+	w.grouper.reset()
+}
+
+// seal numbers and seals a group.
+func (w *outWorker) seal(g *group) bool {
+	a := g.association
+	a.out.Lock()
+	sa := a.out.sa
+	var first uint64
+	var err error
+	if sa == nil {
+		err = os.ErrClosed
+	} else if first, err = sa.Reserve(g.count); err == nil {
+		g.sequence = first
+		headroom := sa.Headroom()
+		for i := g.first; i >= 0; i = w.packets[i].next {
+			p := &w.packets[i]
+			nextHeader := esp.NextHeaderIPv4
+			if p.v6 {
+				nextHeader = esp.NextHeaderIPv6
+			}
+			if w.h.cfg.PacketEvents {
+				p.key, _, _ = node.ReadPacketKey(w.arena[p.at : p.at+p.size])
+			}
+			start := p.at - headroom
+			if p.sealed, err = sa.Seal(w.arena[start:start:p.at+p.size+tailBytes], first, w.arena[p.at:p.at+p.size], nextHeader); err != nil {
+				break
+			}
+			first++
+		}
+	}
+	a.out.Unlock()
+	if err != nil {
+		reason := node.DropESPSequence
+		if sa == nil {
+			reason = node.DropNoAssociation
+		}
+		w.under(func() {
+			for i := g.first; i >= 0; i = w.packets[i].next {
+				p := &w.packets[i]
+				key, _, _ := node.ReadPacketKey(w.arena[p.at : p.at+p.size])
+				w.h.drop(key, reason, fromInside, node.ESP{Connection: a.connection, Child: a.child})
+			}
+			if errors.Is(err, esp.ErrSequenceExhausted) {
+				w.h.outOfSequence(a)
+			}
+		})
+		return false
+	}
+	a.counters.packetsOut.Add(uint64(g.count))
+	a.counters.bytesOut.Add(uint64(g.innerBytes))
+	return true
+}
+
+// sealedEvents records the packets of a group before anybody can see them.
+func (w *outWorker) sealedEvents(g *group) {
+	a := g.association
+	way := a.path.Load()
+	sequence := g.sequence
+	for i := g.first; i >= 0; i = w.packets[i].next {
+		p := &w.packets[i]
+		outer := outerKey(way.local, way.remote, a.encap, len(p.sealed))
+		w.h.event(node.Event{Kind: node.EventESPOut, Interface: fromInside,
+			ESP: a.describeESP(a.spiOut, sequence, p.sealed, outer, p.key)})
+		sequence++
+	}
+}
+
+// releaser sends what does not come from the TUN device's worker: packets that have
+// waited for an association, and those that leave in clear. The host's lock guards
+// the former; the sockets are their own.
+type releaser struct {
+	worker         *outWorker
+	clear4, clear6 *socket
+}
+
+// openRelease makes the raw sockets of the way in clear. The lock is held.
+func (h *Host) openRelease() error {
+	var err error
+	if h.release.clear4, err = h.openClear(unix.AF_INET); err != nil {
+		return err
+	}
+	h.release.clear6, err = h.openClear(unix.AF_INET6)
+	return err
+}
+
+func (r *releaser) close() {
+	for _, s := range []*socket{r.clear4, r.clear6} {
+		if s != nil {
+			s.close()
+		}
+	}
+}
+
+// send seals a held packet and sends it. The host's lock is held.
+func (r *releaser) send(h *Host, a *association, p *heldPacket) {
+	if r.worker == nil {
+		r.worker = newOutWorker(h)
+		r.worker.locked = true
+	}
+	w := r.worker
+	if !readHeader(p.bytes, &w.view) {
+		w.view = headerView{}
+		if p.bytes[0]>>4 == 6 {
+			w.view.key.kind = flowV6
+		}
+	}
+	copy(w.add(a, 0, len(p.bytes)), p.bytes)
+	w.flush()
+}
+
+// sendClear sends a packet past the tunnel: rules cannot look at everything that
+// policies look at, so some packets come to the tunnel that it does not carry.
+func (h *Host) sendClear(packet []byte) {
+	key, _, reason := node.ReadPacketKey(packet)
+	via := h.release.clear4
+	if key.Dst.Is6() {
+		via = h.release.clear6
+	}
+	if reason == "" {
+		err := via.sendTo(packet[:key.Bytes], netip.AddrPortFrom(key.Dst, 0))
+		if err == nil {
+			return
+		}
+		reason = sendReason(err)
+	}
+	h.enter(func() { h.drop(key, reason, fromInside, node.ESP{}) })
+}

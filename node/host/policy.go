@@ -1,0 +1,152 @@
+package host
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/wire"
+	"github.com/ikelab/ikelab/node"
+)
+
+const (
+	// holdPacketsPerPolicyMax packets wait for one policy's association; the
+	// oldest gives way.
+	holdPacketsPerPolicyMax = 64
+	// holdTimeout is how long a packet waits. Linux gives a negotiation the same
+	// (net.core.xfrm_acq_expires).
+	holdTimeout = 30 * time.Second
+)
+
+// policy is a configured child: its traffic is protected or goes nowhere
+// (RFC 4301 §4.4.1, PROTECT).
+type policy struct {
+	connection, child string
+	trap              bool
+	// localTS and remoteTS are the configuration; empty is dynamic.
+	localTS, remoteTS       []wire.Selector
+	localAddrs, remoteAddrs []netip.Addr
+	// match is the policy with "dynamic" resolved. Without selectors for both
+	// ends it matches nothing. The lock guards it; the data plane has copies.
+	match esp.Policy
+
+	// acquiring is true from an acquire until its outcome.
+	acquiring bool
+	// held are the packets that wait for the outcome, oldest first.
+	held []heldPacket
+}
+
+// heldPacket waits for an association.
+type heldPacket struct {
+	bytes   []byte
+	key     node.PacketKey
+	expires time.Duration
+}
+
+// newPolicies makes the policies of a configuration, in its order.
+func newPolicies(cfg *ike.Config) []*policy {
+	var all []*policy
+	for _, conn := range cfg.Connections {
+		for _, child := range conn.Children {
+			all = append(all, &policy{
+				connection: conn.Name, child: child.Name, trap: child.StartAction == ike.StartTrap,
+				localTS: child.LocalTS, remoteTS: child.RemoteTS,
+				localAddrs: conn.LocalAddrs, remoteAddrs: conn.RemoteAddrs,
+			})
+		}
+	}
+	return all
+}
+
+// refreshPolicies gives "dynamic" the addresses that it now stands for. The lock
+// is held, here and below.
+func (h *Host) refreshPolicies() {
+	own := h.addresses()
+	for _, p := range h.policies {
+		localAddrs := p.localAddrs
+		if len(localAddrs) == 0 {
+			localAddrs = own
+		}
+		p.match = esp.Policy{Action: esp.ActionProtect, Local: node.Selectors(p.localTS, localAddrs), Remote: node.Selectors(p.remoteTS, p.remoteAddrs)}
+	}
+	h.publish()
+}
+
+// hold keeps a packet that a policy protects and no association fits, when the
+// policy is a trap, and asks for an association once.
+func (h *Host) hold(packet []byte, key node.PacketKey, by *policy) {
+	if !by.trap {
+		h.dropFor(key, by, node.DropNoAssociation)
+		return
+	}
+	if len(by.held) == holdPacketsPerPolicyMax {
+		oldest := by.held[0]
+		by.held = append(by.held[:0], by.held[1:]...)
+		h.dropFor(oldest.key, by, node.DropHoldFull)
+	}
+	by.held = append(by.held, heldPacket{bytes: append([]byte(nil), packet...), key: key, expires: h.now + holdTimeout})
+	if by.acquiring {
+		return
+	}
+	by.acquiring = true
+	h.event(node.Event{Kind: node.EventTrapAcquire, Interface: fromInside, Drop: node.Drop{Packet: key},
+		ESP: node.ESP{Connection: by.connection, Child: by.child}})
+	traffic := ike.TrafficKey{Source: key.Src, Destination: key.Dst, Protocol: key.Protocol}
+	if key.PortsKnown {
+		traffic.SourcePort, traffic.DestinationPort = key.SrcPort, key.DstPort
+	}
+	h.tell(ike.Acquire{Connection: by.connection, Child: by.child, Packet: traffic})
+}
+
+// dropFor drops a packet of a policy's traffic.
+func (h *Host) dropFor(key node.PacketKey, by *policy, reason node.DropReason) {
+	h.drop(key, reason, fromInside, node.ESP{Connection: by.connection, Child: by.child})
+}
+
+// takeHeld empties the wait of a child, or with an empty name of every child of
+// the connection.
+func (h *Host) takeHeld(connection, child string, each func(by *policy, p *heldPacket)) {
+	for _, by := range h.policies {
+		if by.connection != connection || (child != "" && by.child != child) {
+			continue
+		}
+		held := by.held
+		by.held, by.acquiring = nil, false
+		for i := range held {
+			each(by, &held[i])
+		}
+	}
+}
+
+// releaseHeld sends what waited for a child, in order, now that it has an
+// association. What does not fit its selectors, which may be narrower than the
+// policy's, is dropped.
+func (h *Host) releaseHeld(connection, child string) {
+	h.takeHeld(connection, child, func(by *policy, p *heldPacket) {
+		v := h.snap.Load().decide(p.key.Flow(), false)
+		if v.association == nil {
+			h.dropFor(p.key, by, node.DropNoAssociation)
+			return
+		}
+		h.release.send(h, v.association, p)
+	})
+}
+
+// failHeld drops what waits for a child, or with an empty name for any child of
+// the connection.
+func (h *Host) failHeld(connection, child string) {
+	h.takeHeld(connection, child, func(by *policy, p *heldPacket) { h.dropFor(p.key, by, node.DropNegotiationFailed) })
+}
+
+// expireHeld drops what has waited too long. The next packet asks again.
+func (h *Host) expireHeld() {
+	for _, by := range h.policies {
+		for len(by.held) > 0 && by.held[0].expires <= h.now {
+			oldest := by.held[0]
+			by.held = append(by.held[:0], by.held[1:]...)
+			h.dropFor(oldest.key, by, node.DropHoldTimeout)
+			by.acquiring = len(by.held) > 0
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package host
+
+import (
+	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/node"
+)
+
+// snapshot is what the data plane knows of policies and associations. It is
+// immutable: the control side publishes a new one for every change, and a worker
+// notices by the pointer.
+type snapshot struct {
+	// out is the SPD: associations that send, the newest first, then the
+	// configured children.
+	out     []entry
+	inbound map[uint32]*association
+}
+
+// entry is one line of the SPD.
+type entry struct {
+	match, wide esp.Policy
+	// association is nil for a configured child, policy nil for an association.
+	association *association
+	policy      *policy
+}
+
+// verdict is what the policy wants done with an outbound packet. The zero verdict
+// lets it pass in clear.
+type verdict struct {
+	// association seals the packet.
+	association *association
+	// policy is the configured child that protects the traffic, without an
+	// association that does.
+	policy *policy
+	// unmatched is a later fragment that may belong to a policy by ports.
+	unmatched bool
+}
+
+// publish replaces the snapshot. The lock is held.
+func (h *Host) publish() {
+	s := &snapshot{inbound: make(map[uint32]*association, len(h.sas.inbound))}
+	for i := len(h.sas.all) - 1; i >= 0; i-- {
+		a := h.sas.all[i]
+		if a.sends {
+			s.out = append(s.out, entry{match: a.policy, association: a})
+		}
+	}
+	for _, p := range h.policies {
+		if len(p.match.Local) > 0 && len(p.match.Remote) > 0 {
+			wide := p.match
+			wide.Local, wide.Remote = node.AnyPorts(wide.Local), node.AnyPorts(wide.Remote)
+			s.out = append(s.out, entry{match: p.match, wide: wide, policy: p})
+		}
+	}
+	for spi, a := range h.sas.inbound {
+		s.inbound[spi] = a
+	}
+	h.snap.Store(s)
+}
+
+// decide looks an outbound packet up: the newest association that fits, else the
+// first configured child.
+func (s *snapshot) decide(f esp.Flow, laterFragment bool) verdict {
+	for i := range s.out {
+		e := &s.out[i]
+		if e.match.Matches(esp.DirectionOut, f) {
+			return verdict{association: e.association, policy: e.policy}
+		}
+	}
+	if laterFragment {
+		for i := range s.out {
+			if e := &s.out[i]; e.policy != nil && e.wide.Matches(esp.DirectionOut, f) {
+				return verdict{unmatched: true}
+			}
+		}
+	}
+	return verdict{}
+}
