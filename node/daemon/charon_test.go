@@ -138,14 +138,23 @@ func TestErrorsSayWhatCharonSays(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeft: a daemon mounts nothing on the host and ends with the thread it came from.
+// TestNothingIsLeft: a daemon mounts nothing on the host, and takes its device with it.
 func TestNothingIsLeft(t *testing.T) {
 	strongswan := tree(t)
 	a, b := pair(t)
-	before := mounts(t)
 	c := a.charon(strongswan, connections(a, b))
-	if during := mounts(t); during != before {
-		t.Errorf("mounts of the host changed with a daemon:\n%s", during)
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) > 1 && slices.Contains([]string{"/usr/lib", "/usr/lib/ipsec", "/run/strongswan", "/run/conf"}, fields[1]) {
+			t.Errorf("mounted on the host with a daemon: %s", line)
+		}
+	}
+	if out, err := a.run("ip", "-o", "link", "show"); err != nil || !strings.Contains(out, "ipsec0") {
+		t.Errorf("with a daemon the namespace has %s, %v", out, err)
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
@@ -153,15 +162,6 @@ func TestNothingIsLeft(t *testing.T) {
 	if out, err := a.run("ip", "-o", "link", "show"); err != nil || strings.Contains(out, "ipsec0") {
 		t.Errorf("what is left in the namespace: %s, %v", out, err)
 	}
-}
-
-func mounts(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // list is what a daemon lists now.

@@ -26,17 +26,19 @@ type core struct {
 	tun     *os.File
 	began   time.Time
 	changed chan struct{} // the deadline may have changed
+	cfg     node.Config
 	over    sync.WaitGroup
 
 	mu      sync.Mutex
 	node    *node.Node
 	events  []string
-	replies int // echo replies that came through the tunnel
+	lose    func(*node.PacketOut) bool // what does not reach charon; nil: everything does
+	replies int                        // echo replies that came through the tunnel
 	done    bool
 }
 
 // far makes a host for charon whose eth0 is a TUN device, and our node at the far end of it.
-func far(t *testing.T, v6 bool, ikeProposals, espProposals string) (near, away *host, c *core) {
+func far(t *testing.T, v6 bool, ikeProposals, espProposals string, change ...func(*ike.Config)) (near, away *host, c *core) {
 	t.Helper()
 	near, away = hosts(t, v6)
 	connected, all := netip.PrefixFrom(away.outer, 24), "0.0.0.0/0"
@@ -48,7 +50,7 @@ func far(t *testing.T, v6 bool, ikeProposals, espProposals string) (near, away *
 	near.in(func() error { return netlink.LinkAdd(device) })
 	near.up()
 
-	n, err := node.New(node.Config{
+	cfg := node.Config{
 		Name: "core",
 		Interfaces: []node.Interface{
 			{Name: "eth0", Addresses: []netip.Prefix{connected}, Up: true},
@@ -56,11 +58,12 @@ func far(t *testing.T, v6 bool, ikeProposals, espProposals string) (near, away *
 		},
 		Routes: []node.Route{{Prefix: netip.MustParsePrefix(all), Via: near.outer}},
 		IKE:    ours(t, away, near, ikeProposals, espProposals),
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	c = &core{t: t, tun: device.Fds[0], node: n, began: time.Now(), changed: make(chan struct{}, 1)}
+	for _, f := range change {
+		f(cfg.IKE)
+	}
+	c = &core{t: t, tun: device.Fds[0], cfg: cfg, began: time.Now(), changed: make(chan struct{}, 1)}
+	c.restart()
 	c.over.Go(c.receive)
 	c.over.Go(c.wait)
 	t.Cleanup(c.end)
@@ -96,6 +99,18 @@ func ours(t *testing.T, local, remote *host, ikeProposals, espProposals string) 
 		}},
 		Secrets: []ike.Secret{{Name: "peer", Key: []byte("four tulips, one lamp")}},
 	}
+}
+
+// restart makes the node anew, as after a crash: charon is told nothing.
+func (c *core) restart() {
+	c.t.Helper()
+	n, err := node.New(c.cfg)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.node = n
 }
 
 // receive gives the node what charon's host sends.
@@ -143,7 +158,7 @@ func (c *core) handle(in node.Input) {
 	for _, out := range c.node.Handle(time.Since(c.began), in) {
 		switch out := out.(type) {
 		case *node.PacketOut:
-			if out.Interface == 0 {
+			if out.Interface == 0 && (c.lose == nil || !c.lose(out)) {
 				if _, err := c.tun.Write(out.Bytes); err != nil {
 					c.t.Errorf("writing a packet: %v", err)
 				}
@@ -211,16 +226,22 @@ func (c *core) associations() []node.Association {
 // ping sends echo requests from our node's protected address and waits for the replies.
 func (c *core) ping(from, to *host, count int) {
 	c.t.Helper()
+	for n := range count {
+		c.pingBytes(from, to, 100+100*n)
+	}
+}
+
+// pingBytes is one ping with so much data.
+func (c *core) pingBytes(from, to *host, size int) {
+	c.t.Helper()
 	replies := func() int {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.replies
 	}
 	before := replies()
-	for n := range count {
-		c.handle(node.EchoOut{Src: from.inner, Dst: to.inner, ID: 7, Sequence: uint16(n), Payload: make([]byte, 300+100*n)})
-	}
-	await(c.t, fmt.Sprintf("%d replies from %s to our node", count, to.inner), func() bool { return replies() == before+count })
+	c.handle(node.EchoOut{Src: from.inner, Dst: to.inner, ID: 7, Sequence: uint16(before), Payload: make([]byte, size), MayFragment: true})
+	await(c.t, fmt.Sprintf("a reply from %s to our node", to.inner), func() bool { return replies() > before })
 }
 
 // order gives our node an operator's command.
@@ -247,6 +268,7 @@ func TestCoreAndCharon(t *testing.T) {
 		{name: "child's key exchange left out", ike: forIKE, esp: "aes128gcm16-ecp256"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			near, away, ours := far(t, c.v6, c.ike, c.esp)
 			charon := near.charon(strongswan, connectionsWith(near, away, c.ike, c.esp))
 			ctx := deadline(t)
