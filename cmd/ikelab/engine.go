@@ -10,7 +10,7 @@ import (
 // engines are the names that --engine and --engines know: the one place where an engine is chosen.
 var engines = []engineChoice{
 	{name: "sim", make: func() sim.Engine { return virtual.Engine{} }, exact: true},
-	{name: "netns", absent: "it runs labs in real network namespaces and comes with a later version"},
+	netnsEngine,
 	{name: "guest", absent: "it runs labs in a user-mode Linux with a virtual clock and comes with a later version"},
 }
 

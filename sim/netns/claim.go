@@ -1,0 +1,330 @@
+//go:build linux
+
+package netns
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// stateFolder is below /run, or below a user's runtime folder.
+	stateFolder = "ikelab"
+	// namespaceFolder is where ip-netns(8) looks for names.
+	namespaceFolder = "/run/netns"
+	// namespacePrefix begins the name of every namespace that is made here.
+	namespacePrefix = "ikelab-"
+
+	lockFile       = "lock"
+	ownerFile      = "owner"
+	namespacesFile = "namespaces"
+)
+
+// claim is a lab's place on this host: a folder of state, locked while its owner
+// lives, and the names of the namespaces that it may make.
+type claim struct {
+	id, dir string
+	lock    *os.File
+}
+
+// StateDir is the folder in which labs keep their state on this host: below /run for
+// root, below their runtime folder or their cache for others, and wherever
+// IKELAB_STATE_DIR says.
+func StateDir() string {
+	if dir := os.Getenv("IKELAB_STATE_DIR"); dir != "" {
+		return dir
+	}
+	if os.Geteuid() != 0 {
+		if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+			return filepath.Join(dir, stateFolder)
+		}
+		if dir, err := os.UserCacheDir(); err == nil {
+			return filepath.Join(dir, stateFolder, "run")
+		}
+	}
+	return filepath.Join("/run", stateFolder)
+}
+
+// How often a place is tried before it is taken for taken, and the time between.
+const (
+	claimTries = 16
+	claimPause = 20 * time.Millisecond
+)
+
+// ErrStanding says that a lab of the name stands already.
+var ErrStanding = errors.New("a lab of this name stands already")
+
+// newClaim takes a place for a lab. With unique, any number of labs of one name can
+// be there at a time, each with an identifier of its own; without, the identifier is
+// the name, and ErrStanding says that it is taken.
+func newClaim(name string, unique bool) (*claim, error) {
+	base := StateDir()
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return nil, fmt.Errorf("state of labs: %w", err)
+	}
+	id := name
+	for tries := 0; ; tries++ {
+		if unique {
+			var tail [3]byte
+			if _, err := rand.Read(tail[:]); err != nil {
+				return nil, err
+			}
+			id = name + "-" + hex.EncodeToString(tail[:])
+		}
+		c, err := tryClaim(base, id)
+		switch {
+		case err == nil:
+			return c, nil
+		case !errors.Is(err, ErrStanding) && !errors.Is(err, fs.ErrNotExist) || tries == claimTries:
+			return nil, err
+		case !unique:
+			// Whoever looks at a folder holds its lock for a moment, and whoever
+			// clears away may meet one that is just being made.
+			time.Sleep(claimPause)
+		}
+	}
+}
+
+// tryClaim takes one identifier. What a dead owner left under it is cleared away
+// first.
+func tryClaim(base, id string) (*claim, error) {
+	c := &claim{id: id, dir: filepath.Join(base, id)}
+	if err := os.Mkdir(c.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("state of lab %q: %w", id, err)
+	}
+	if err := c.acquire(); err != nil {
+		return nil, err
+	}
+	if err := c.clear(); err != nil {
+		c.release()
+		return nil, err
+	}
+	owner := fmt.Sprintf("%d\n%s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	if err := os.WriteFile(filepath.Join(c.dir, ownerFile), []byte(owner), 0o644); err != nil {
+		c.release()
+		return nil, fmt.Errorf("state of lab %q: %w", id, err)
+	}
+	return c, nil
+}
+
+// acquire locks the folder. The lock goes with the process, however it ends. A
+// folder that was removed between opening and locking is not ours.
+func (c *claim) acquire() error {
+	path := filepath.Join(c.dir, lockFile)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return fmt.Errorf("state of lab %q: %w", c.id, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return fmt.Errorf("lab %q: %w (process %s); take it down with: ikelab down %s", c.id, ErrStanding, c.owner(), c.id)
+		}
+		return fmt.Errorf("state of lab %q: lock: %w", c.id, err)
+	}
+	mine, err := f.Stat()
+	if err == nil {
+		var there os.FileInfo
+		if there, err = os.Stat(path); err == nil && !os.SameFile(mine, there) {
+			err = fs.ErrNotExist
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return fmt.Errorf("state of lab %q was removed by somebody else at this moment; try again (%w)", c.id, err)
+	}
+	c.lock = f
+	return nil
+}
+
+// owner is the process that holds, or held, the claim, for messages.
+func (c *claim) owner() string {
+	text, err := os.ReadFile(filepath.Join(c.dir, ownerFile))
+	if err != nil {
+		return "unknown"
+	}
+	pid, _, _ := strings.Cut(string(text), "\n")
+	return pid
+}
+
+// namespace is the name of the namespace of a node.
+func (c *claim) namespace(node string) string { return namespacePrefix + c.id + "-" + node }
+
+// hub is the name of the namespace that holds bridges. No node can have a name that
+// makes it its own.
+func (c *claim) hub() string { return namespacePrefix + c.id + "@hub" }
+
+// plan writes down which namespaces will be made, before the first one is. None of
+// them may be there: it would be somebody else's, and be cleared away with ours.
+func (c *claim) plan(names []string) error {
+	for _, name := range names {
+		if _, err := os.Lstat(filepath.Join(namespaceFolder, name)); err == nil {
+			return fmt.Errorf("network namespace %q exists already and is not this lab's; remove it with: ip netns del %s", name, name)
+		}
+	}
+	path := filepath.Join(c.dir, namespacesFile)
+	if err := os.WriteFile(path, []byte(strings.Join(names, "\n")+"\n"), 0o644); err != nil {
+		return fmt.Errorf("state of lab %q: %w", c.id, err)
+	}
+	return nil
+}
+
+// clear removes what the claim's namespaces file lists: processes inside, then the
+// namespaces with everything in them. It is safe to call for what never was.
+func (c *claim) clear() error {
+	list, err := os.ReadFile(filepath.Join(c.dir, namespacesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("state of lab %q: %w", c.id, err)
+	}
+	var names []string
+	for name := range bytes.FieldsSeq(list) {
+		// Whatever the file says, nothing is removed that could not be ours.
+		if n := string(name); strings.HasPrefix(n, namespacePrefix) && !strings.ContainsRune(n, '/') {
+			names = append(names, n)
+		}
+	}
+	return errors.Join(killInside(names), removeNamespaces(names))
+}
+
+// release gives the claim up without clearing it.
+func (c *claim) release() {
+	if c.lock != nil {
+		_ = c.lock.Close() // which unlocks it
+		c.lock = nil
+	}
+}
+
+// remove clears everything away and ends the claim.
+func (c *claim) remove() error {
+	err := c.clear()
+	if err == nil {
+		// While the lock is held, so that nobody claims a folder that goes.
+		err = os.RemoveAll(c.dir)
+	}
+	c.release()
+	return err
+}
+
+// killInside ends every process in the named namespaces, by pid. Those are ours:
+// what was started for the lab, and what that started.
+func killInside(names []string) error {
+	inside := map[uint64]struct{}{}
+	for _, name := range names {
+		var st unix.Stat_t
+		if unix.Stat(filepath.Join(namespaceFolder, name), &st) == nil {
+			inside[st.Ino] = struct{}{}
+		}
+	}
+	if len(inside) == 0 {
+		return nil
+	}
+	// A process may fork while it is looked for: look until nothing is found.
+	const roundsMax = 50
+	for range roundsMax {
+		found := false
+		entries, err := os.ReadDir("/proc")
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			pid, err := strconv.Atoi(e.Name())
+			if err != nil || pid == os.Getpid() {
+				continue
+			}
+			ino, err := namespaceOf(e.Name())
+			if err != nil {
+				continue // gone, or not for us to see
+			}
+			if _, is := inside[ino]; is && !isZombie(e.Name()) {
+				found = true
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		if !found {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("processes in the lab's namespaces do not end; see: ip netns pids NAME")
+}
+
+// namespaceOf is the inode of a process's network namespace.
+func namespaceOf(pid string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(filepath.Join("/proc", pid, "ns", "net"), &st); err != nil {
+		return 0, err
+	}
+	return st.Ino, nil
+}
+
+// isZombie says that a process has ended and only waits to be asked how.
+func isZombie(pid string) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return true
+	}
+	// The state follows the program's name, which stands in parentheses and may
+	// itself have some.
+	i := bytes.LastIndexByte(stat, ')')
+	return i < 0 || i+2 >= len(stat) || stat[i+2] == 'Z' || stat[i+2] == 'X'
+}
+
+// Swept is a lab that Sweep has cleared away, or found standing.
+type Swept struct {
+	ID string
+	// Standing says that its owner lives; nothing was done.
+	Standing bool
+	// Owner is the process that has, or had it.
+	Owner string
+}
+
+// Sweep clears away what labs left behind whose owner is gone, and lists all labs.
+// It is what every start begins with.
+func Sweep() ([]Swept, error) {
+	entries, err := os.ReadDir(StateDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state of labs: %w", err)
+	}
+	var all []Swept
+	var errs []error
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		c := &claim{id: e.Name(), dir: filepath.Join(StateDir(), e.Name())}
+		s := Swept{ID: c.id, Owner: c.owner()}
+		switch err := c.acquire(); {
+		case errors.Is(err, ErrStanding):
+			s.Standing = true
+		case errors.Is(err, fs.ErrNotExist):
+			continue // its owner has just removed it
+		case err != nil:
+			errs = append(errs, err)
+			continue
+		default:
+			if err := c.remove(); err != nil {
+				errs = append(errs, fmt.Errorf("lab %q: %w", c.id, err))
+				continue
+			}
+		}
+		all = append(all, s)
+	}
+	return all, errors.Join(errs...)
+}

@@ -1,0 +1,134 @@
+//go:build linux
+
+package netns
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+)
+
+// root skips a test that cannot make namespaces.
+func root(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs network namespaces; cure: run as root, or: unshare --map-root-user --net --mount")
+	}
+}
+
+// privateState gives a test labs of its own: nothing is swept that another test made.
+func privateState(t *testing.T) {
+	t.Helper()
+	t.Setenv("IKELAB_STATE_DIR", t.TempDir())
+}
+
+func namespaces(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir(namespaceFolder)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// TestClaim: one lab of a name stands at a time, or any number with identifiers of
+// their own; an owner that lives is left alone.
+func TestClaim(t *testing.T) {
+	privateState(t)
+	one, err := newClaim("lab", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newClaim("lab", false); !errors.Is(err, ErrStanding) || !strings.Contains(err.Error(), "ikelab down lab") {
+		t.Errorf("a second one: %v", err)
+	}
+	a, errA := newClaim("lab", true)
+	b, errB := newClaim("lab", true)
+	if errA != nil || errB != nil || a.id == b.id {
+		t.Fatalf("%v %v, %v %v", a, errA, b, errB)
+	}
+	swept, err := Sweep()
+	if err != nil || len(swept) != 3 || slices.ContainsFunc(swept, func(s Swept) bool { return !s.Standing }) {
+		t.Errorf("swept %+v (%v), want three that stand", swept, err)
+	}
+	a.release() // as if its process had been killed
+	swept, err = Sweep()
+	gone := slices.DeleteFunc(swept, func(s Swept) bool { return s.Standing })
+	if err != nil || len(gone) != 1 || gone[0].ID != a.id {
+		t.Errorf("swept %+v (%v), want %s", gone, err, a.id)
+	}
+	if _, err := os.Stat(a.dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there", a.dir)
+	}
+	for _, c := range []*claim{one, b} {
+		if err := c.remove(); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, _ := os.ReadDir(StateDir()); len(left) != 0 {
+		t.Errorf("%v are left", left)
+	}
+}
+
+// TestSweepRemovesNamespaces: what a dead owner leaves behind goes, with what runs in
+// it; a namespace that is somebody else's stays.
+func TestSweepRemovesNamespaces(t *testing.T) {
+	root(t)
+	privateState(t)
+	c, err := newClaim("swept", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := c.namespace("gw")
+	foreign := "foreign-" + c.id
+	if err := c.plan([]string{name}); err != nil {
+		t.Fatal(err)
+	}
+	inside, err := newNamespace(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := newNamespace(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = other.Close()
+		if err := removeNamespaces([]string{foreign}); err != nil {
+			t.Error(err)
+		}
+	})
+	sleeper := exec.Command("sleep", "60")
+	if err := inside.Do(func(ns.NetNS) error { return sleeper.Start() }); err != nil {
+		t.Fatal(err)
+	}
+	_ = inside.Close()
+	if err := c.plan([]string{name}); err == nil || !strings.Contains(err.Error(), "ip netns del "+name) {
+		t.Errorf("a namespace that is there already: %v", err)
+	}
+	c.release()
+	if _, err := Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sleeper.Process.Kill() })
+	if err := sleeper.Wait(); err == nil || sleeper.ProcessState.String() != "signal: killed" {
+		t.Errorf("the process inside ended with %v", sleeper.ProcessState)
+	}
+	left := namespaces(t)
+	if slices.Contains(left, name) || !slices.Contains(left, foreign) {
+		t.Errorf("namespaces %v: %s should be gone and %s be there", left, name, foreign)
+	}
+	if _, err := os.Stat(filepath.Join(StateDir(), c.id)); !os.IsNotExist(err) {
+		t.Error("the state is still there")
+	}
+}

@@ -1,0 +1,46 @@
+// Package netns runs a lab in real network namespaces: one for every node, with
+// the kernel's own routing, forwarding, TCP and ICMP, real sockets, and real tools
+// beside our nodes. It needs a Linux kernel with namespaces, veth, TUN and TAP, and
+// root or a user namespace.
+//
+// It is an engine: the run (package sim) says what is due and judges what happens,
+// package node/host is a node of ours on real sockets, and package impair decides
+// about every packet on a link that has a model. This package makes the namespaces,
+// holds the links, keeps the run's clock and passes on who saw what.
+//
+// It is not a model of anything: what it does not do itself, the kernel does. And
+// it is not deterministic in time. What is drawn by seed is the same as in virtual
+// time (keys, nonces, which packet is lost), and so is the order of the protocol
+// events of an IKE SA at each node; instants are the kernel's. What follows from
+// real time, the rate of a link and its queue, is measured and not computed. So the
+// digest of two runs differs, and `ikelab compare` is what holds them together.
+//
+// # Links
+//
+// A network on which any interface has a link with a model is a switch in this
+// process (box.go): every interface on it is a TAP whose other end the box holds.
+// One thread waits for all of them and for the next delivery with a timer of its
+// own, hands every packet to impair.Link with the identity that sim/trace gives it,
+// and writes it to the interface that has the frame's destination. Address
+// resolution passes unharmed. A network without any model is the kernel's: a veth
+// pair between two interfaces, a bridge for more, and a packet socket in each node
+// that shows the run what passes (watch.go).
+//
+// # What is owned
+//
+// Everything is inside namespaces, whose names begin with "ikelab-" and the lab's
+// identifier, and in one folder of state. The folder holds a lock for as long as
+// the process lives, so that whoever finds it unlocked knows that its owner is gone
+// and may clear away what it lists (claim.go). The host's own namespace is never
+// written to.
+//
+// # What must stay true
+//
+//   - Whatever cannot be carried out is refused by name before anything is made.
+//   - However the process ends, Sweep leaves nothing of it behind and touches
+//     nothing else.
+//   - The run is entered by one caller at a time, with instants that never go back;
+//     a node is never called while the run is locked.
+//   - A packet is shown to the run before the node that gets it can answer, on every
+//     network that the box switches.
+package netns

@@ -1,0 +1,527 @@
+//go:build linux
+
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+
+	"github.com/ikelab/ikelab/impair"
+	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/node/host"
+	"github.com/ikelab/ikelab/sim"
+	"github.com/ikelab/ikelab/sim/trace"
+)
+
+// background is for sockets that are opened at once or not at all.
+var background = context.Background()
+
+// Options say how a lab is built.
+type Options struct {
+	// Standing builds a lab for a person to work in: it is called by its own name, of
+	// which there is one at a time, and any link can be pulled by hand.
+	Standing bool
+	// Tap, if not nil, sees every packet at every link end, one at a time.
+	Tap sim.Tap
+	// Decided, if not nil, is told what every link with a model decided about every
+	// packet, one at a time. It is for tests of what the seed decides.
+	Decided func(Decision)
+}
+
+// Decision is what a link decided about a packet.
+type Decision struct {
+	Node, Interface int // in the plan
+	Direction       impair.Direction
+	Identity        impair.Identity
+	// Drop is the reason for which the packet was dropped, empty when it was not.
+	Drop string
+	// Copies is how many packets come out.
+	Copies int
+}
+
+// Lab is a lab that stands in namespaces. Create makes it, Start begins its time,
+// Drive carries the run out, Close removes it. Its methods are safe for concurrent
+// use where they say so.
+type Lab struct {
+	run      *sim.Run
+	opt      Options
+	claim    *claim
+	stations []*station
+	hub      *hub
+	box      *box
+	boxRuns  bool
+	ports    map[endpoint]*port // of the box's segments
+	segments []segment
+	sockets  []*sockets
+	watchers []*watcher
+	forker   *forker
+	byHand   sync.Mutex  // held while a person's action is carried out
+	running  []*exec.Cmd // by process of the plan; Drive's alone
+
+	// hosts are the nodes' processes, nil for one that is dead.
+	hostsMu sync.Mutex
+	hosts   []*host.Host
+
+	// mu is held while the run is entered, and for nothing that waits.
+	mu sync.Mutex
+	// lives are the numbers of the nodes' present lives, 0 for a dead one: what a
+	// process still says after the run has it killed is not heard any more.
+	lives    []int
+	ledgers  []*ledger // by node, of a standing lab
+	epoch    time.Time // zero before Start
+	last     time.Duration
+	armed    time.Duration // until when Drive sleeps
+	finished bool
+	kick     chan struct{}
+	failure  chan error
+	closing  chan struct{}
+	once     sync.Once
+	waiting  sync.WaitGroup // goroutines that watch hosts and processes
+}
+
+// Create builds the namespaces of a lab, with everything in them, and starts its
+// nodes without booting them. Errors name what is refused, or what failed; what was
+// made until then is removed.
+func Create(r *sim.Run, opt Options) (*Lab, error) {
+	plan := r.Plan()
+	if err := refuse(plan); err != nil {
+		return nil, err
+	}
+	segments, err := segments(plan, opt.Standing)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := Sweep(); err != nil {
+		return nil, fmt.Errorf("clearing away what an earlier lab left behind: %w", err)
+	}
+	c, err := newClaim(plan.Lab.Name, !opt.Standing)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{
+		run: r, opt: opt, claim: c, segments: segments, ports: map[endpoint]*port{},
+		stations: make([]*station, len(plan.Nodes)), hosts: make([]*host.Host, len(plan.Nodes)), sockets: make([]*sockets, len(plan.Nodes)),
+		lives: make([]int, len(plan.Nodes)), running: make([]*exec.Cmd, len(plan.Processes)), forker: newForker(), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}),
+	}
+	if opt.Standing {
+		for range plan.Nodes {
+			l.ledgers = append(l.ledgers, newLedger())
+		}
+	}
+	if err := l.build(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// build makes everything, in the order in which it needs each other.
+func (l *Lab) build() error {
+	var names []string
+	bridged := false
+	for _, s := range l.segments {
+		bridged = bridged || s.bridged
+	}
+	if bridged {
+		names = append(names, l.claim.hub())
+	}
+	plan := l.run.Plan()
+	for i := range plan.Nodes {
+		names = append(names, l.claim.namespace(plan.Nodes[i].Name))
+	}
+	if err := l.claim.plan(names); err != nil {
+		return err
+	}
+	var err error
+	if l.box, err = newBox(l, trace.NewClassifier(l.run.NodeOf)); err != nil {
+		return err
+	}
+	if bridged {
+		if l.hub, err = newHub(l.claim.hub()); err != nil {
+			return err
+		}
+	}
+	if err := each(len(plan.Nodes), func(n int) (err error) {
+		l.stations[n], err = newStation(l.claim.namespace(plan.Nodes[n].Name), &plan.Nodes[n])
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := l.connect(); err != nil {
+		return err
+	}
+	if err := each(len(plan.Nodes), l.configure); err != nil {
+		return err
+	}
+	if err := l.unplug(); err != nil {
+		return err
+	}
+	for n := range plan.Nodes {
+		if err := l.settle(n); err != nil {
+			return err
+		}
+	}
+	l.boxRuns = true
+	go l.box.run()
+	return nil
+}
+
+// each calls f for 0 to n-1, a few at a time: making a namespace waits for the
+// kernel more than it computes.
+func each(n int, f func(int) error) error {
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	next := make(chan int)
+	for range min(n, 2*runtime.GOMAXPROCS(0)) {
+		wait.Go(func() {
+			for i := range next {
+				if err := f(i); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// connect makes the interfaces of all segments.
+func (l *Lab) connect() error {
+	numbers := map[endpoint]int{} // links in the plan's order
+	for n := range l.run.Plan().Nodes {
+		for i := range l.run.Plan().Nodes[n].Interfaces {
+			numbers[endpoint{n, i}] = len(numbers)
+		}
+	}
+	draw := l.run.Draw()
+	for number := range l.segments {
+		s := &l.segments[number]
+		switch {
+		case s.switched:
+			segment := &switched{byMAC: map[[6]byte]*port{}}
+			for _, at := range s.ends {
+				station := l.stations[at.node]
+				fd, err := newTAP(station, at.iface)
+				if err != nil {
+					return err
+				}
+				p := &port{
+					at: at, fd: fd, mac: macArray(station.macs[at.iface]), segment: segment, number: numbers[at],
+					link: impair.NewLink(station.plan.Interfaces[at.iface].Link, draw),
+				}
+				l.ports[at] = p
+				if err := l.box.add(p); err != nil {
+					return fmt.Errorf("node %q: interface %q: %w", station.plan.Name, station.plan.Interfaces[at.iface].Name, err)
+				}
+			}
+		case s.bridged:
+			bridge, err := l.hub.bridge(number)
+			if err != nil {
+				return fmt.Errorf("network %q: %w", s.name, err)
+			}
+			for _, at := range s.ends {
+				if err := l.hub.attach(l.stations[at.node], at, bridge); err != nil {
+					return err
+				}
+			}
+		default:
+			a, b := s.ends[0], s.ends[1]
+			sa, sb := l.stations[a.node], l.stations[b.node]
+			if err := veth(sa.handle, sa.attributes(a.iface), sa.ns, sb.attributes(b.iface), sb.ns); err != nil {
+				return fmt.Errorf("network %q: %w", s.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// neighboursMax is the largest segment on which everybody is told who is where;
+// on a larger one they ask.
+const neighboursMax = 64
+
+// configure takes a node's interfaces up and gives it addresses, routes and
+// neighbours.
+func (l *Lab) configure(n int) error {
+	s := l.stations[n]
+	for i := range s.plan.Interfaces {
+		if err := s.configure(i); err != nil {
+			return err
+		}
+	}
+	for _, segment := range l.segments {
+		if len(segment.ends) > neighboursMax {
+			continue
+		}
+		for _, here := range segment.ends {
+			if here.node != n {
+				continue
+			}
+			for _, there := range segment.ends {
+				if there == here {
+					continue
+				}
+				other := l.stations[there.node]
+				for _, a := range other.plan.Interfaces[there.iface].Addresses {
+					if err := s.neighbour(here.iface, a.Addr(), other.macs[there.iface], false); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return s.routes()
+}
+
+// unplug takes the links away that are down at the epoch.
+func (l *Lab) unplug() error {
+	for n, s := range l.stations {
+		for i, iface := range s.plan.Interfaces {
+			if iface.Up {
+				continue
+			}
+			if err := l.plug(endpoint{n, i}, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// plug plugs a link in, or pulls it.
+func (l *Lab) plug(at endpoint, up bool) error {
+	s := l.stations[at.node]
+	var err error
+	switch p := l.ports[at]; {
+	case p != nil && l.boxRuns:
+		err = l.box.setUp(p, up)
+	case p != nil:
+		p.link.SetUp(up)
+		err = setCarrier(p.fd, up)
+	case l.hub != nil && l.hub.ports[at] != nil:
+		err = l.hub.setCarrier(at, up)
+	default:
+		err = errors.New("it is one end of a pair, which share a carrier")
+	}
+	if err != nil {
+		return fmt.Errorf("node %q: link at interface %q: %w", s.plan.Name, s.plan.Interfaces[at.iface].Name, err)
+	}
+	return nil
+}
+
+// settle starts what lives in a node's namespace.
+func (l *Lab) settle(n int) error {
+	s := l.stations[n]
+	watched := map[int]int{}
+	for _, segment := range l.segments {
+		for _, at := range segment.ends {
+			if at.node == n && !segment.switched {
+				watched[s.links[at.iface].Attrs().Index] = at.iface
+			}
+		}
+	}
+	if len(watched) > 0 {
+		w, err := newWatcher(s, n, watched)
+		if err != nil {
+			return err
+		}
+		l.watchers = append(l.watchers, w)
+		if err := l.box.watch(w); err != nil {
+			return fmt.Errorf("node %q: packet socket: %w", s.plan.Name, err)
+		}
+	}
+	l.sockets[n] = newSockets(s, func(d *node.Deliver) {
+		l.enter(func(now time.Duration) { l.run.Observe(now, n, d) })
+	})
+	if err := l.sockets[n].prepare(l.run.Plan()); err != nil {
+		return err
+	}
+	l.lives[n] = 1
+	return l.startHost(n, 1, l.run.Nodes()[n])
+}
+
+// startHost begins a node's life, without booting it.
+func (l *Lab) startHost(n, life int, config node.Config) error {
+	h, err := host.Start(host.Config{
+		Node: config, Devices: l.stations[n].devices, Namespace: l.stations[n].ns, Tunnel: tunnelDevice,
+		Clock: l.clock, Observe: func(out node.Output) { l.observe(n, life, out) }, PacketEvents: !l.opt.Standing,
+	})
+	if err != nil {
+		return err
+	}
+	l.hostsMu.Lock()
+	l.hosts[n] = h
+	l.hostsMu.Unlock()
+	l.waiting.Go(func() {
+		select {
+		case <-h.Done():
+			if err := h.Err(); err != nil {
+				l.fail(fmt.Errorf("node %q: %w", config.Name, err))
+			}
+		case <-l.closing:
+		}
+	})
+	return nil
+}
+
+// host is the node's process, nil when it is dead. Safe for concurrent use.
+func (l *Lab) host(n int) *host.Host {
+	l.hostsMu.Lock()
+	defer l.hostsMu.Unlock()
+	return l.hosts[n]
+}
+
+// fail ends Drive with an error, the first one.
+func (l *Lab) fail(err error) {
+	select {
+	case l.failure <- err:
+	default:
+	}
+}
+
+// Start begins the lab's time: the epoch is now, and the nodes boot.
+func (l *Lab) Start() {
+	l.mu.Lock()
+	l.epoch = time.Now()
+	l.mu.Unlock()
+	for n := range l.hosts {
+		if h := l.host(n); h != nil {
+			h.Boot()
+		}
+	}
+}
+
+// clock is the time since the epoch, zero before it. Safe for concurrent use.
+func (l *Lab) clock() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tick()
+}
+
+// tick is the clock, the run being locked. It never goes back.
+func (l *Lab) tick() time.Duration {
+	if !l.epoch.IsZero() {
+		l.last = max(l.last, time.Since(l.epoch))
+	}
+	return l.last
+}
+
+// enter calls f with the run locked, unless the run is over, and wakes Drive when
+// the run then has something to do sooner.
+func (l *Lab) enter(f func(now time.Duration)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.finished {
+		return
+	}
+	f(l.tick())
+	if at, ok := l.run.Deadline(); ok && at < l.armed {
+		l.armed = at
+		select {
+		case l.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// observe hands an output of one of a node's lives to the run.
+func (l *Lab) observe(n, life int, out node.Output) {
+	l.enter(func(now time.Duration) {
+		if l.lives[n] != life {
+			return
+		}
+		l.run.Observe(now, n, out)
+		if e, is := out.(*node.Event); is && l.ledgers != nil {
+			l.ledgers[n].note(now, e)
+		}
+	})
+}
+
+// now implements world.
+func (l *Lab) now() time.Duration { return l.clock() }
+
+// transit implements world.
+func (l *Lab) transit(at endpoint, direction impair.Direction, packet []byte) {
+	l.enter(func(now time.Duration) {
+		l.run.Transit(now, at.node, at.iface, direction, packet)
+		if l.opt.Tap != nil {
+			l.opt.Tap.Packet(now, at.node, at.iface, direction, packet)
+		}
+	})
+}
+
+// dropped implements world.
+func (l *Lab) dropped(at endpoint, direction impair.Direction, packet []byte, reason string) {
+	l.enter(func(now time.Duration) { l.run.Dropped(now, at.node, at.iface, direction, packet, reason) })
+}
+
+// decided implements world.
+func (l *Lab) decided(at endpoint, direction impair.Direction, id impair.Identity, copies int, drop string) {
+	if l.opt.Decided != nil {
+		l.opt.Decided(Decision{Node: at.node, Interface: at.iface, Direction: direction, Identity: id, Copies: copies, Drop: drop})
+	}
+}
+
+// ID is the lab's identifier on this host: its namespaces are called
+// "ikelab-ID-NODE".
+func (l *Lab) ID() string { return l.claim.id }
+
+// Namespace is the namespace of a node of the plan, by its place there.
+func (l *Lab) Namespace(n int) ns.NetNS { return l.stations[n].ns }
+
+// Close removes the lab from the host. It may be called at any time, and again.
+func (l *Lab) Close() error {
+	var err error
+	l.once.Do(func() {
+		l.mu.Lock()
+		l.finished = true
+		l.mu.Unlock()
+		close(l.closing)
+		var errs []error
+		l.hostsMu.Lock()
+		hosts := slices.Clone(l.hosts)
+		l.hostsMu.Unlock()
+		for _, h := range hosts {
+			if h != nil {
+				h.Kill() // its rules go with the namespace
+			}
+		}
+		l.forker.stop() // which ends the processes
+		l.waiting.Wait()
+		for _, s := range l.sockets {
+			if s != nil {
+				s.close()
+			}
+		}
+		switch {
+		case l.boxRuns:
+			errs = append(errs, l.box.stop())
+		case l.box != nil:
+			l.box.closeDescriptors()
+		}
+		for _, s := range l.stations {
+			if s != nil {
+				s.close()
+			}
+		}
+		if l.hub != nil {
+			l.hub.close()
+		}
+		errs = append(errs, l.claim.remove())
+		err = errors.Join(errs...)
+	})
+	return err
+}

@@ -1,0 +1,231 @@
+//go:build linux
+
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/ike/wire"
+	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/sim"
+	"github.com/ikelab/ikelab/sim/capture"
+	"github.com/ikelab/ikelab/topology"
+)
+
+// State is what a lab looks like at an instant.
+type State struct {
+	// Now is the time since the lab's epoch, Epoch that instant on the wall's clock.
+	Now   time.Duration
+	Epoch time.Time
+	Nodes []NodeState // in the plan's order
+}
+
+// NodeState is what a node looks like.
+type NodeState struct {
+	Name, Implementation string
+	// Namespace is its name for ip-netns(8).
+	Namespace string
+	// Alive says that its process runs; Life counts its lives from 1.
+	Alive      bool
+	Life       int
+	Interfaces []InterfaceState
+	IKE        []IKEState
+	Children   []ChildState
+	// Policies are the configured children whose traffic is protected or goes nowhere.
+	Policies []PolicyState
+	Drops    []sim.DropCount
+}
+
+// InterfaceState is what the kernel says of an interface.
+type InterfaceState struct {
+	Name, Network string
+	// Device is the kernel's name, which differs where Linux cannot have the lab's.
+	Device string
+	// Up says that the interface is up and has a carrier.
+	Up        bool
+	Addresses []netip.Prefix
+}
+
+// PolicyState is a configured child of a node.
+type PolicyState struct {
+	Connection, Child string
+	// Trap says that a packet without association starts a negotiation.
+	Trap          bool
+	Local, Remote []string
+}
+
+// State says how the lab is now. It is safe for concurrent use.
+func (l *Lab) State() State {
+	plan := l.run.Plan()
+	s := State{Nodes: make([]NodeState, len(plan.Nodes))}
+	l.mu.Lock()
+	s.Now, s.Epoch = l.tick(), l.epoch
+	for n := range plan.Nodes {
+		at := &s.Nodes[n]
+		at.Life, at.Alive = l.lives[n], l.lives[n] > 0
+		if l.ledgers != nil {
+			at.IKE, at.Children = l.ledgers[n].sorted()
+		}
+		at.Drops = l.run.Drops(n)
+	}
+	l.mu.Unlock()
+	for n := range plan.Nodes {
+		at, p := &s.Nodes[n], &plan.Nodes[n]
+		at.Name, at.Implementation, at.Namespace = p.Name, p.Implementation, l.claim.namespace(p.Name)
+		for i := range p.Interfaces {
+			at.Interfaces = append(at.Interfaces, l.stations[n].look(i))
+		}
+		// A node's own lock comes before the run's, never behind it.
+		h := l.host(n)
+		if h == nil {
+			continue
+		}
+		counters := map[uint32]node.Counters{}
+		for _, a := range h.Associations() {
+			counters[a.SPIIn] = a.Counters
+		}
+		for i := range at.Children {
+			at.Children[i].Counters = counters[at.Children[i].SPIIn]
+		}
+		for _, p := range h.Policies() {
+			if p.Association == 0 {
+				at.Policies = append(at.Policies, PolicyState{
+					Connection: p.Connection, Child: p.Child, Trap: p.Trap, Local: selectorTexts(p.Local), Remote: selectorTexts(p.Remote),
+				})
+			}
+		}
+	}
+	return s
+}
+
+// look asks the kernel about an interface. What it does not say is left out: a person
+// may have done anything to it.
+func (s *station) look(i int) InterfaceState {
+	iface := &s.plan.Interfaces[i]
+	state := InterfaceState{Name: iface.Name, Network: iface.Network, Device: s.devices[i]}
+	link, err := s.handle.LinkByIndex(s.links[i].Attrs().Index)
+	if err != nil {
+		return state
+	}
+	const carrier = unix.IFF_UP | unix.IFF_LOWER_UP
+	state.Up = link.Attrs().RawFlags&carrier == carrier
+	addresses, err := s.handle.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return state
+	}
+	for _, a := range addresses {
+		addr, ok := netip.AddrFromSlice(a.IP)
+		bits, _ := a.Mask.Size()
+		if ok && !addr.Unmap().IsLinkLocalUnicast() {
+			state.Addresses = append(state.Addresses, netip.PrefixFrom(addr.Unmap(), bits))
+		}
+	}
+	return state
+}
+
+// selectorTexts writes selectors as IKE's records do.
+func selectorTexts(list []esp.Selector) []string {
+	var texts []string
+	for _, s := range list {
+		w := wire.Selector{Type: wire.TSIPv4AddrRange, IPProtocol: s.Protocol, StartPort: s.StartPort, EndPort: s.EndPort, Start: s.Start, End: s.End}
+		if s.Start.Is6() {
+			w.Type = wire.TSIPv6AddrRange
+		}
+		texts = append(texts, w.String())
+	}
+	return texts
+}
+
+// Keys are those of all SAs that there were until now, for Wireshark. It is safe for
+// concurrent use.
+func (l *Lab) Keys() ([]capture.IKEKeys, []capture.ESPKeys) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.run.Keys()
+}
+
+// ErrEnded says that a lab is over.
+var ErrEnded = errors.New("the lab has ended")
+
+// Do does an action at once, as a step of the lab would. The name is for the trace. It
+// is safe for concurrent use, once Start has been called.
+func (l *Lab) Do(name string, a topology.Action) error {
+	l.byHand.Lock()
+	defer l.byHand.Unlock()
+	err := ErrEnded
+	var orders []sim.Order
+	l.enter(func(now time.Duration) {
+		if orders, err = l.run.Do(now, name, a); err == nil {
+			orders = slices.Clone(orders)
+			l.follow(orders)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, o := range orders {
+		if err := l.carryOut(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Exec starts a command in the namespace of a node, by its place in the plan. Its
+// process leads a group of its own, or a session where the command asks for one; both
+// end with the lab. It is safe for concurrent use.
+func (l *Lab) Exec(nodeIndex int, cmd *exec.Cmd) error {
+	return l.forker.start(cmd, l.stations[nodeIndex].ns)
+}
+
+// Signal sends a signal to a command that Exec started, and to what that started. One
+// that has ended answers os.ErrProcessDone.
+func Signal(cmd *exec.Cmd, signal syscall.Signal) error { return signalGroup(cmd, signal) }
+
+// ExitStatus is what a shell would say of how a command ended.
+func ExitStatus(s *os.ProcessState) int { return exitStatus(s) }
+
+// List names the labs of this host: those that stand, and those whose owner is gone
+// and which Sweep would clear away. It changes nothing.
+func List() ([]Swept, error) {
+	entries, err := os.ReadDir(StateDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state of labs: %w", err)
+	}
+	var all []Swept
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		c := &claim{id: e.Name(), dir: filepath.Join(StateDir(), e.Name())}
+		s := Swept{ID: c.id, Owner: c.owner()}
+		switch err := c.acquire(); {
+		case errors.Is(err, ErrStanding):
+			s.Standing = true
+		case err != nil:
+			continue // it goes, or is not for us to see
+		}
+		c.release()
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// Folder is where the lab's owner keeps what belongs to it; it goes with the lab.
+func Folder(id string) string { return filepath.Join(StateDir(), id) }

@@ -1,0 +1,106 @@
+//go:build linux
+
+package netns
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"golang.org/x/sys/unix"
+
+	"github.com/ikelab/ikelab/impair"
+)
+
+// watchBufferBytes is how much the kernel may hold for the box of what passes a
+// node's interfaces.
+const watchBufferBytes = 16 << 20
+
+// watcher sees what passes the interfaces of a node that are on segments of the
+// kernel's. One socket for all of them keeps the order in which a node saw things.
+type watcher struct {
+	fd   int
+	node int
+	// ifaces are the plan's numbers of the devices.
+	ifaces map[int]int
+}
+
+// newWatcher opens the packet socket of a node. devices are kernel indices of the
+// interfaces to look at.
+func newWatcher(s *station, node int, ifaces map[int]int) (*watcher, error) {
+	w := &watcher{fd: -1, node: node, ifaces: ifaces}
+	err := s.ns.Do(func(ns.NetNS) error {
+		var err error
+		// Cooked: IP packets without the frame around them, whose direction the
+		// address tells.
+		w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(htons(unix.ETH_P_ALL)))
+		return err
+	})
+	if err == nil {
+		err = unix.SetsockoptInt(w.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBufferBytes)
+		if errors.Is(err, unix.EPERM) { // in a user namespace
+			err = unix.SetsockoptInt(w.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, watchBufferBytes)
+		}
+	}
+	if err != nil {
+		if w.fd >= 0 {
+			_ = unix.Close(w.fd)
+		}
+		return nil, fmt.Errorf("node %q: packet socket: %w", s.plan.Name, err)
+	}
+	return w, nil
+}
+
+func htons(v uint16) uint16 { return v<<8 | v>>8 }
+
+// look shows the run what a watcher saw.
+func (b *box) look(w *watcher) {
+	for range framesPerTurn {
+		n, from, err := unix.Recvfrom(w.fd, b.buffer, 0)
+		if err != nil {
+			return
+		}
+		at, ok := from.(*unix.SockaddrLinklayer)
+		if !ok {
+			continue
+		}
+		iface, ours := w.ifaces[at.Ifindex]
+		direction := impair.Down
+		switch at.Pkttype {
+		case unix.PACKET_HOST:
+		case unix.PACKET_OUTGOING:
+			direction = impair.Up
+		default:
+			continue // others' frames, broadcast and multicast
+		}
+		if protocol := htons(at.Protocol); !ours || protocol != unix.ETH_P_IP && protocol != unix.ETH_P_IPV6 {
+			continue
+		}
+		packet := b.buffer[:n]
+		if !isUnicastIP(packet) {
+			continue
+		}
+		b.events.Add(1)
+		b.w.transit(endpoint{w.node, iface}, direction, packet)
+	}
+}
+
+// isUnicastIP says whether a packet belongs to the lab, as packetOf does for frames.
+func isUnicastIP(b []byte) bool {
+	switch {
+	case len(b) >= 20 && b[0]>>4 == 4:
+		return b[16]&0xf0 != 0xe0 && b[16] != 0xff
+	case len(b) >= 40 && b[0]>>4 == 6:
+		return b[24] != 0xff && !isNeighbourDiscovery(b)
+	}
+	return false
+}
+
+// lost is how many packets the kernel could not keep for the box.
+func (w *watcher) lost() uint64 {
+	stats, err := unix.GetsockoptTpacketStats(w.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return 0
+	}
+	return uint64(stats.Drops)
+}
