@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/ikelab/ikelab/ike/wire"
@@ -59,6 +60,16 @@ func (c invariantConfig) node(i int) string {
 	return fmt.Sprintf("node %d", i)
 }
 
+// notices answers how long a node takes to find out that the peer of a connection is
+// no more; ok is false when it never does.
+func (c invariantConfig) notices(node int, connection string) (after time.Duration, ok bool) {
+	if node < 0 || node >= len(c.notice) {
+		return 0, false
+	}
+	after, ok = c.notice[node][connection]
+	return after, ok
+}
+
 // newInvariants makes one of each.
 func newInvariants(c invariantConfig) []invariant {
 	return []invariant{
@@ -110,6 +121,14 @@ type association struct {
 	node    int
 	life    int
 	ordinal uint64
+}
+
+// String is the number, for sentences.
+func (a association) String() string {
+	if a.life > 1 {
+		return fmt.Sprintf("%d of its life %d", a.ordinal, a.life)
+	}
+	return strconv.FormatUint(a.ordinal, 10)
 }
 
 // sealed is an ESP packet that a node made.

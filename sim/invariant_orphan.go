@@ -167,7 +167,7 @@ func (i *orphanInvariant) bereaved(node int, connection string, spiI wire.SPI, n
 		}
 		bereaved = true
 		// What was still on its way when the node died counts as a sign of life.
-		if wait, asks := i.c.notice[node][connection]; asks && now-d.now > wait+exchangeFlightMax {
+		if wait, asks := i.c.notices(node, connection); asks && now-d.now > wait+exchangeFlightMax {
 			noticed = true
 		}
 	}

@@ -75,23 +75,23 @@ func (i *reuseInvariant) install(o *installed) {
 	i.checks++
 	at := spiAt{o.by.node, o.spiIn}
 	if other, used := i.spis[at]; used && other != o.by {
-		i.violated(o.now, "%s gave the inbound SPI %#08x to two child SAs at a time, its numbers %d and %d",
-			i.c.node(o.by.node), o.spiIn, other.ordinal, o.by.ordinal)
+		i.violated(o.now, "%s gave the inbound SPI %#08x to two child SAs at a time, its numbers %v and %v",
+			i.c.node(o.by.node), o.spiIn, other, o.by)
 	}
 	if len(i.spis) < associationsFollowedMax {
 		i.spis[at] = o.by
 	}
 	if o.keyIn == o.keyOut {
-		i.violated(o.now, "%s uses one key for both directions of its child SA number %d", i.c.node(o.by.node), o.by.ordinal)
+		i.violated(o.now, "%s uses one key for both directions of its child SA number %v", i.c.node(o.by.node), o.by)
 	}
 	out, in := i.keys[o.keyOut], i.keys[o.keyIn]
 	if out.isSender && out.sender != o.by {
-		i.violated(o.now, "%s seals with a key in its child SA number %d that %s seals with in its number %d",
-			i.c.node(o.by.node), o.by.ordinal, i.c.node(out.sender.node), out.sender.ordinal)
+		i.violated(o.now, "%s seals with a key in its child SA number %v that %s seals with in its number %v",
+			i.c.node(o.by.node), o.by, i.c.node(out.sender.node), out.sender)
 	}
 	if in.isReceiver && in.receiver != o.by {
-		i.violated(o.now, "%s opens with a key in its child SA number %d that %s opens with in its number %d",
-			i.c.node(o.by.node), o.by.ordinal, i.c.node(in.receiver.node), in.receiver.ordinal)
+		i.violated(o.now, "%s opens with a key in its child SA number %v that %s opens with in its number %v",
+			i.c.node(o.by.node), o.by, i.c.node(in.receiver.node), in.receiver)
 	}
 	if len(i.keys) >= keysRememberedMax {
 		return

@@ -29,6 +29,7 @@ func (r *Run) checkStep(a topology.Action) error {
 			(a.Kind == topology.ActionAddAddress || a.Kind == topology.ActionRemoveAddress) {
 			return fmt.Errorf("%s: it has %d addresses; one at a time is added or removed", a.Kind, len(a.Addresses))
 		}
+		return r.checkAddresses(a)
 	case topology.ActionKill, topology.ActionStart, topology.ActionRestart:
 		if p := &r.plan.Nodes[n]; p.Implementation != topology.ImplementationIkelab || len(p.Connections) == 0 {
 			return fmt.Errorf("%s: node %q speaks no IKE and so has no process of its own; only a node with connections can be killed", a.Kind, a.Node)
@@ -39,6 +40,35 @@ func (r *Run) checkStep(a topology.Action) error {
 	}
 	return nil
 }
+
+// addressesMax bounds the addresses of an interface, as the lab language does.
+const addressesMax = 64
+
+// checkAddresses says why an interface cannot have the addresses of an action.
+func (r *Run) checkAddresses(a topology.Action) error {
+	iface := r.plan.Nodes[r.byName[a.Node]].Interfaces[r.interfaceOf(a)]
+	var prefixes []netip.Prefix
+	for _, n := range r.plan.Networks {
+		if n.Name == iface.Network {
+			prefixes = n.Prefixes
+		}
+	}
+	if len(a.Addresses) > addressesMax {
+		return fmt.Errorf("%s: an interface has at most %d addresses", a.Kind, addressesMax)
+	}
+	for _, p := range a.Addresses {
+		if !slices.Contains(prefixes, p.Masked()) {
+			return fmt.Errorf("%s: %s is not in network %q with the network's prefix length; it has %s", a.Kind, p, iface.Network, joinPrefixes(prefixes))
+		}
+		if p.Addr().Is6() && iface.MTUBytes > 0 && iface.MTUBytes < mtuIPv6BytesMin {
+			return fmt.Errorf("%s: interface %q has an MTU of %d bytes; IPv6 needs %d", a.Kind, a.Interface, iface.MTUBytes, mtuIPv6BytesMin)
+		}
+	}
+	return nil
+}
+
+// mtuIPv6BytesMin is the smallest MTU of a link with IPv6 (RFC 8200, section 5).
+const mtuIPv6BytesMin = 1280
 
 // interfaceOf is the index of the interface that an action is about, -1 for none.
 func (r *Run) interfaceOf(a topology.Action) int {
@@ -145,6 +175,9 @@ func (r *Run) addressesAfter(n int, before []netip.Prefix, a topology.Action) (a
 	}
 	if slices.Equal(before, after) {
 		return nil, "the interface has these addresses already"
+	}
+	if len(after) > addressesMax {
+		return nil, fmt.Sprintf("the interface has %d addresses, the most that it may", len(before))
 	}
 	for _, p := range after {
 		if other, taken := r.owner[p.Addr()]; taken && !slices.Contains(before, p) {
