@@ -133,7 +133,7 @@ func (r *Run) flowOf(d *node.Deliver) (*flow, flowArrival) {
 // expectations ask for, the steps that wait for it, and the invariants.
 func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
 	r.recordEvent(now, nodeIndex, e)
-	r.protocolEvent(now, nodeIndex, e.IKE)
+	r.protocolEvent(now, nodeIndex, e)
 	connection := e.ESP.Connection
 	if e.IKE != nil {
 		connection = e.IKE.Connection

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/ike/wire"
+	"github.com/ikelab/ikelab/node"
 )
 
 // protocolEventsMax bounds the protocol events that a run keeps.
@@ -40,7 +41,8 @@ type ProtocolSA struct {
 	Connection, Peer string
 }
 
-// ProtocolEvent is one record of an IKE machine.
+// ProtocolEvent is one record of an IKE machine, or says with the kind of
+// node.EventInstallFailed that a node could not do what its machine ordered.
 type ProtocolEvent struct {
 	At time.Duration
 	// SA is the index in Protocol.SAs.
@@ -104,9 +106,14 @@ func (r *Run) Protocol() Protocol {
 	return r.protocol.protocol
 }
 
-// protocolEvent keeps a record of a node's IKE machine.
-func (r *Run) protocolEvent(now time.Duration, nodeIndex int, rec *ike.Record) {
-	l := r.protocol
+// protocolEvent keeps a record of a node's IKE machine, and of what the node
+// reports of the machine's orders.
+func (r *Run) protocolEvent(now time.Duration, nodeIndex int, e *node.Event) {
+	l, rec := r.protocol, e.IKE
+	if e.Kind == node.EventInstallFailed {
+		// The machine then deletes a CHILD_SA, and nobody would know why.
+		rec = &ike.Record{Kind: ike.RecordKind(e.Kind), Fields: []ike.Field{{Key: "reason", Value: e.Problem}}}
+	}
 	if l == nil || rec == nil {
 		return
 	}
@@ -123,37 +130,37 @@ func (r *Run) protocolEvent(now time.Duration, nodeIndex int, rec *ike.Record) {
 	if sa.Peer == "" && rec.Remote.IsValid() {
 		sa.Peer = r.peerName(rec.Remote.Addr())
 	}
-	e := ProtocolEvent{At: now, SA: index, Kind: rec.Kind, Facts: protocolFacts(rec)}
+	kept := ProtocolEvent{At: now, SA: index, Kind: rec.Kind, Facts: protocolFacts(rec)}
 	if rec.Exchange != nil {
 		x := *rec.Exchange
 		x.Payloads = slices.Clone(x.Payloads)
-		e.Message = &x
+		kept.Message = &x
 	}
-	l.protocol.Events = append(l.protocol.Events, e)
+	l.protocol.Events = append(l.protocol.Events, kept)
 }
 
 // find answers the index of the SA that a record belongs to.
-func (l *protocolLog) find(node int, rec *ike.Record) int {
+func (l *protocolLog) find(at int, rec *ike.Record) int {
 	x := rec.Exchange
 	switch {
 	case rec.IKE != 0:
-		return l.findNumbered(node, rec)
+		return l.findNumbered(at, rec)
 	case x != nil:
 		// The peer's message, or this end's answer to it.
-		key := protocolSPI{node, x.Initiator == (rec.Kind == ike.RecordSent), x.SPIi}
+		key := protocolSPI{at, x.Initiator == (rec.Kind == ike.RecordSent), x.SPIi}
 		sa, ok := l.spoken[key]
 		if !ok {
 			sa = l.add(key.initiator, x.SPIi)
 			l.spoken[key] = sa
 		}
-		l.refused[node] = protocolRefused{rec.Local, rec.Remote, sa}
+		l.refused[at] = protocolRefused{rec.Local, rec.Remote, sa}
 		return sa
 	case rec.Kind == ike.RecordIKEFailed && !rec.Initiator:
-		if last, ok := l.refused[node]; ok && last.local == rec.Local && last.remote == rec.Remote {
+		if last, ok := l.refused[at]; ok && last.local == rec.Local && last.remote == rec.Remote {
 			return last.sa
 		}
 	}
-	key := protocolUnbound{node, rec.Connection}
+	key := protocolUnbound{at, rec.Connection}
 	sa, ok := l.unbound[key]
 	if !ok {
 		sa = l.add(false, wire.SPI{})
@@ -165,9 +172,9 @@ func (l *protocolLog) find(node int, rec *ike.Record) int {
 // findNumbered answers the SA that a machine calls by a number. A node that was
 // started again counts anew, so a number means another SA from the record on that
 // begins one.
-func (l *protocolLog) findNumbered(node int, rec *ike.Record) int {
+func (l *protocolLog) findNumbered(at int, rec *ike.Record) int {
 	x := rec.Exchange
-	number := protocolNumber{node, rec.IKE}
+	number := protocolNumber{at, rec.IKE}
 	begins := rec.Kind == ike.RecordIKEInit && rec.Initiator ||
 		rec.Kind == ike.RecordReceived && !rec.Initiator && x != nil && x.Type == wire.ExchangeIKESAInit
 	sa, known := l.numbered[number]
@@ -175,7 +182,7 @@ func (l *protocolLog) findNumbered(node int, rec *ike.Record) int {
 		sa = -1
 		if x != nil {
 			// What had been refused under this SPI before is the same story.
-			if earlier, ok := l.spoken[protocolSPI{node, rec.Initiator, x.SPIi}]; ok && !l.claimed[earlier] {
+			if earlier, ok := l.spoken[protocolSPI{at, rec.Initiator, x.SPIi}]; ok && !l.claimed[earlier] {
 				sa = earlier
 			}
 		}
@@ -193,7 +200,7 @@ func (l *protocolLog) findNumbered(node int, rec *ike.Record) int {
 	}
 	if about := &l.protocol.SAs[sa]; about.SPIi == (wire.SPI{}) && spi != (wire.SPI{}) {
 		about.SPIi = spi
-		l.spoken[protocolSPI{node, rec.Initiator, spi}] = sa
+		l.spoken[protocolSPI{at, rec.Initiator, spi}] = sa
 	}
 	return sa
 }

@@ -164,7 +164,7 @@ func TestProtocolFacts(t *testing.T) {
 
 // TestProtocolIsForThoseWhoAsk: nothing is kept for others, and no more than the bound.
 func TestProtocolIsForThoseWhoAsk(t *testing.T) {
-	event := &node.Event{Kind: node.EventKind(ike.RecordIgnored), Interface: -1, IKE: &ike.Record{Kind: ike.RecordIgnored}}
+	event := &node.Event{Kind: node.EventInstallFailed, Interface: -1, Problem: "no buffer space"}
 	for _, asked := range []bool{false, true} {
 		r, err := New(twoHosts(), Options{Protocol: asked})
 		if err != nil {
@@ -180,8 +180,15 @@ func TestProtocolIsForThoseWhoAsk(t *testing.T) {
 		if !asked && (len(p.Events) != 0 || p.Omitted != 0) {
 			t.Errorf("nobody asked, and %d events were kept", len(p.Events))
 		}
-		if asked && (len(p.Events) != protocolEventsMax || p.Omitted != 2) {
+		if !asked {
+			continue
+		}
+		if len(p.Events) != protocolEventsMax || p.Omitted != 2 {
 			t.Errorf("%d events were kept and %d left out", len(p.Events), p.Omitted)
+		}
+		last := p.Events[len(p.Events)-1]
+		if last.Kind != "install-failed" || len(last.Facts) != 1 || last.Facts[0].Value != event.Problem || p.SAs[last.SA].SPIi != (wire.SPI{}) {
+			t.Errorf("what could not be installed is %+v", last)
 		}
 	}
 }
