@@ -19,6 +19,11 @@
 // wire, where it can, and not by the code that it judges. Finish brings
 // everything into a Result.
 //
+// A node may die and live again, and its interfaces may get other addresses (step.go,
+// life.go): the run knows who lives, where, and with what configuration the next life
+// begins, so that engines only carry out. Processes (process.go) are the engine's to
+// run; it reports what became of them.
+//
 // What must stay true:
 //
 //   - The same plan, seed and order of calls give the same Orders, the same

@@ -37,14 +37,14 @@ func TestInvariantsAndDeath(t *testing.T) {
 		"the first packet again":   {observations: []observation{child(nodeA, 1, 1), open(1, 1), die(nodeA, time.Second), again(nodeA, 1, 2), &opened{by: association{node: nodeA, life: 2, ordinal: 1}, sequence: 1}}},
 		"the other end lives on":   {observations: []observation{child(nodeA, 1, 1), child(nodeB, 1, 1), die(nodeB, time.Second), open(1, 1), open(1, 1)}, violation: "twice"},
 	})
-	clear := up(t, nodeB, udp(hostB, hostA, 1000, 2000, []byte("x")))
+	inClear := up(t, nodeB, udp(hostB, hostA, 1000, 2000, []byte("x")))
 	testInvariant(t, InvariantNoCleartext, map[string]invariantTest{
-		"a policy that came with an SA": {observations: []observation{child(nodeB, 1, 1), die(nodeB, time.Second), clear}},
-		"before the death":              {observations: []observation{child(nodeB, 1, 1), clear}, violation: "in clear"},
+		"a policy that came with an SA": {observations: []observation{child(nodeB, 1, 1), die(nodeB, time.Second), inClear}},
+		"before the death":              {observations: []observation{child(nodeB, 1, 1), inClear}, violation: "in clear"},
 		"a configured policy outlives it": {observations: []observation{die(nodeA, time.Second),
 			up(t, nodeA, udp(hostA, hostB, 1000, 2000, []byte("x")))}, violation: "in clear"},
-		"policies follow addresses": {observations: []observation{clear,
-			&readdressed{node: nodeB, policies: []policy{{connection: "to-a", child: "net", local: tsB, remote: tsA}}}, clear}, violation: "in clear"},
+		"policies follow addresses": {observations: []observation{inClear,
+			&readdressed{node: nodeB, policies: []policy{{connection: "to-a", child: "net", local: tsB, remote: tsA}}}, inClear}, violation: "in clear"},
 		"and leave the old ones": {observations: []observation{&readdressed{node: nodeA}, up(t, nodeA, udp(hostA, hostB, 1000, 2000, []byte("x")))}},
 	})
 	unknown := func(body string) observation {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/ikelab/ikelab/sim"
@@ -42,6 +43,10 @@ func engineNamed(name string) (engineChoice, error) {
 
 // engineError says that an engine gave up or could not begin.
 func engineError(name string, err error) error {
+	var unsupported *sim.UnsupportedError
+	if errors.As(err, &unsupported) {
+		return usageError("%w", err)
+	}
 	return internalError("engine %s: %w", name, err)
 }
 

@@ -104,7 +104,7 @@ func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
 	result, engineErr := engine.Run(ctx, run, engineOptions)
 	show.stop()
 	if result == nil {
-		return internalError("%w", engineErr)
+		return engineError(f.engine, engineErr)
 	}
 
 	if files != nil {

@@ -58,6 +58,12 @@ expect "it rains" {
 		t.Fatal("the lab of this test has changed")
 	}
 	wrong := write(t, "wrong.hcl", strings.Replace(hosts, "interface \"e\" { network = network.n }", "interface \"e\" { network = network.m }", 1))
+	commands := write(t, "commands.hcl", hosts+`
+process "p" {
+  node    = node.a
+  command = ["true"]
+}
+`)
 	notHCL := write(t, "not.hcl", "lab \"x\" {\n")
 	file := write(t, "file", "")
 
@@ -86,6 +92,8 @@ expect "it rains" {
 		{"unknown engine", []string{"run", "--engine", "warp", good}, exitUsage, nil, []string{"warp", "sim, netns, guest"}},
 		{"an engine to come", []string{"run", "--engine", "netns", good}, exitUsage, nil, []string{"comes with a later version", "--engine sim"}},
 		{"a variable of no lab", []string{"run", "--var", "nope=1", good}, exitUsage, nil, []string{"nope"}},
+		{"commands in virtual time", []string{"run", commands}, exitUsage, nil, []string{`commands.hcl:28: process "p"`, "--engine netns"}},
+		{"commands, validated", []string{"validate", commands}, exitOK, []string{"commands.hcl"}, nil},
 		{"half a variable", []string{"run", "--var", "delay", good}, exitUsage, nil, []string{"name=value"}},
 		{"a variable twice", []string{"run", "--var", "delay=1ms", "--var", "delay=2ms", good}, exitUsage, nil, []string{"twice"}},
 		{"a variable of the wrong unit", []string{"run", "--var", "delay=5 furlongs", good}, exitUsage, nil, []string{"furlongs"}},

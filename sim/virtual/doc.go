@@ -8,6 +8,12 @@
 // next hop's address finds the receiving interface, through that interface's
 // link (down), and into the next node.
 //
+// A node that a step killed is silent: it takes nothing, answers nothing and sends
+// nothing until its next life, which is made from a configuration of the run's. In
+// namespaces the kernel of the node's host lives on and answers pings in its stead;
+// here there is no such kernel. Commands of the host (process blocks) mean nothing in
+// virtual time, so a lab with them is refused before it begins.
+//
 // It holds no protocol, judges nothing and draws nothing: see the packages
 // node, impair and sim for those.
 //
