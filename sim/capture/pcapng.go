@@ -77,6 +77,14 @@ func (w *Writer) Packet(at Dur, iface int, ip []byte) error {
 	return w.err
 }
 
+// Flush writes what is buffered, so that a reader who looks at the capture as it grows sees the last packet.
+func (w *Writer) Flush() error {
+	if w.err == nil && w.ng != nil {
+		w.err = w.ng.Flush()
+	}
+	return w.err
+}
+
 // Close writes what is buffered and returns the first error there was. It does not close the underlying
 // writer. A capture without an interface still becomes a valid, empty file.
 func (w *Writer) Close() error {

@@ -77,7 +77,7 @@ func (f *forker) start(cmd *exec.Cmd, in ns.NetNS) error {
 	case f.requests <- request:
 		return <-done
 	case <-f.stopped:
-		return errors.New("the lab has ended")
+		return ErrEnded
 	}
 }
 
