@@ -101,7 +101,7 @@ func (h *Host) followClearLog(s *socket) {
 		case errors.Is(err, unix.ENOBUFS):
 			continue
 		case err != nil:
-			if !errors.Is(err, os.ErrClosed) {
+			if !s.closed.Load() {
 				h.fail(fmt.Errorf("listening to the filter against clear traffic: %w", err))
 			}
 			return

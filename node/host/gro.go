@@ -3,9 +3,7 @@ package host
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
@@ -205,10 +203,8 @@ func (t *tunWriter) flush() {
 		// The last two: the kernel does not like the packet, which the other end
 		// sent; or the device is not up.
 	default:
-		if !errors.Is(t.errno, os.ErrClosed) {
-			// Not from here: the caller may have an association locked.
-			go t.h.fail(fmt.Errorf("writing to the tunnel device %q: %w", t.h.cfg.Tunnel, t.errno))
-		}
+		// Not from here: the caller may have an association locked.
+		go t.h.fail(fmt.Errorf("writing to the tunnel device %q: %w", t.h.cfg.Tunnel, t.errno))
 	}
 }
 

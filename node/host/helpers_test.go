@@ -10,12 +10,15 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
@@ -243,7 +246,7 @@ func newNamespace(t testing.TB) ns.NetNS {
 	t.Cleanup(func() { _ = n.Close() })
 	in(t, n, func() error {
 		for _, all := range []string{"all", "default"} {
-			for name, value := range map[string]string{"ipv4/conf/*/rp_filter": "0", "ipv6/conf/*/keep_addr_on_down": "1"} {
+			for name, value := range map[string]string{"ipv4/conf/*/rp_filter": "0", "ipv6/conf/*/keep_addr_on_down": "1", "ipv6/conf/*/accept_dad": "0"} {
 				if err := os.WriteFile("/proc/sys/net/"+strings.Replace(name, "*", all, 1), []byte(value), 0o644); err != nil {
 					return err
 				}
@@ -401,6 +404,88 @@ func (w *world) stop() {
 			w.t.Error(err)
 		}
 	}
+}
+
+// tap watches what crosses the link between the gateways.
+type tap struct {
+	t       testing.TB
+	file    *os.File
+	mu      sync.Mutex
+	packets []gopacket.Packet
+	done    chan struct{}
+}
+
+// watchWire begins to watch gateway 0's end.
+func (w *world) watchWire() *tap {
+	w.t.Helper()
+	x := &tap{t: w.t, done: make(chan struct{})}
+	in(w.t, w.gateway[0], func() error {
+		l, err := netlink.LinkByName("wan")
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		x.file = os.NewFile(uintptr(fd), "packet socket")
+		all := uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8)
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: l.Attrs().Index})
+	})
+	go func() {
+		defer close(x.done)
+		b := make([]byte, 1<<16)
+		for {
+			n, err := x.file.Read(b)
+			if err != nil {
+				return
+			}
+			x.mu.Lock()
+			x.packets = append(x.packets, gopacket.NewPacket(append([]byte(nil), b[:n]...), layers.LayerTypeEthernet, gopacket.Default))
+			x.mu.Unlock()
+		}
+	}()
+	w.t.Cleanup(func() {
+		_ = x.file.Close()
+		<-x.done
+	})
+	return x
+}
+
+// clear are the packets seen so far whose addresses are both of the protected
+// networks.
+func (x *tap) clear() (all []string) {
+	protected := func(e gopacket.Endpoint) bool {
+		a, _ := netip.AddrFromSlice(e.Raw())
+		for _, p := range []string{"10.0.0.0/8", "2001:db8:1::/64", "2001:db8:2::/64"} {
+			if prefix(p).Contains(a) {
+				return true
+			}
+		}
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, p := range x.packets {
+		if n := p.NetworkLayer(); n != nil && protected(n.NetworkFlow().Src()) && protected(n.NetworkFlow().Dst()) {
+			all = append(all, p.String())
+		}
+	}
+	return all
+}
+
+// sees waits until a packet has crossed that f recognises.
+func (x *tap) sees(what string, f func(gopacket.Packet) bool) {
+	x.t.Helper()
+	for limit := time.Now().Add(patience); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
+		x.mu.Lock()
+		found := slices.ContainsFunc(x.packets, f)
+		x.mu.Unlock()
+		if found {
+			return
+		}
+	}
+	x.t.Fatalf("nothing crossed the link that is %s", what)
 }
 
 // run runs a command in a namespace and answers what it printed.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/ikelab/ikelab/esp"
@@ -88,7 +87,7 @@ func (w *inWorker) run() {
 		case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ECONNREFUSED):
 			// About something sent before.
 		default:
-			if !errors.Is(err, os.ErrClosed) {
+			if !w.s.closed.Load() {
 				w.h.fail(fmt.Errorf("receiving at %s: %w", w.s.local, err))
 			}
 			return

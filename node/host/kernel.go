@@ -26,9 +26,13 @@ const (
 	tunnelTable = 220
 	// The rules, in their order: the host's own packets look at the main table, and
 	// then at nothing else; protected traffic goes to the tunnel.
-	rulePriorityOwn    = 218
-	rulePriorityNoLoop = 219
-	rulePriorityTunnel = 220
+	// Those that look at a protocol too have a priority of their own, because the
+	// kernel takes a rule for one that is there already when the other says the same
+	// and more.
+	rulePriorityOwn      = 218
+	rulePriorityNoLoop   = 219
+	rulePriorityTunnel   = 220
+	rulePriorityProtocol = 221
 	// routeProtocol marks rules and routes as ours (rtnetlink's protocol numbers;
 	// no daemon of /etc/iproute2/rt_protos has this one).
 	routeProtocol = 73
@@ -151,10 +155,13 @@ func (h *Host) wantedRouting(pairs []protectedPair) (map[string]netlink.Rule, ma
 			family = unix.AF_INET6
 		}
 		src := h.ownAddressIn(p.local)
-		for _, remote := range rangePrefixes(p.remote.Start, p.remote.End) {
+		for _, remote := range halves(rangePrefixes(p.remote.Start, p.remote.End)) {
 			rule := newRule(family, rulePriorityTunnel)
-			rule.Table, rule.Dst, rule.IPProto = tunnelTable, ipNet(remote), int(p.protocol())
-			for _, local := range rangePrefixes(p.local.Start, p.local.End) {
+			rule.Table, rule.Dst = tunnelTable, ipNet(remote)
+			if p.protocol() != 0 {
+				rule.Priority, rule.IPProto = rulePriorityProtocol, int(p.protocol())
+			}
+			for _, local := range halves(rangePrefixes(p.local.Start, p.local.End)) {
 				r := rule
 				r.Src = ipNet(local)
 				addRule(r)
@@ -275,7 +282,7 @@ func listRules(kernel *netlink.Handle) (map[string]netlink.Rule, error) {
 			return nil, fmt.Errorf("listing the routing rules: %w", err)
 		}
 		for _, r := range rules {
-			if r.Protocol == routeProtocol && r.Priority >= rulePriorityOwn && r.Priority <= rulePriorityTunnel {
+			if r.Protocol == routeProtocol && r.Priority >= rulePriorityOwn && r.Priority <= rulePriorityProtocol {
 				all[ruleText(&r)] = r
 			}
 		}
@@ -406,6 +413,16 @@ func rangePrefixes(start, end netip.Addr) []netip.Prefix {
 		a = lastOf(p).Next()
 	}
 	return all
+}
+
+// halves writes a prefix of all addresses as two: a rule from or to all addresses is
+// one that does not look at them, which the kernel takes for any other.
+func halves(all []netip.Prefix) []netip.Prefix {
+	if len(all) != 1 || all[0].Bits() != 0 {
+		return all
+	}
+	low := netip.PrefixFrom(all[0].Addr(), 1)
+	return []netip.Prefix{low, netip.PrefixFrom(lastOf(low).Next(), 1)}
 }
 
 // lastOf is the last address of a prefix.

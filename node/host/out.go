@@ -79,7 +79,7 @@ func (w *outWorker) run() {
 			err = w.errno
 		}
 		if err != nil {
-			if !errors.Is(err, os.ErrClosed) {
+			if !w.h.tun.closed.Load() {
 				w.h.fail(fmt.Errorf("reading from the tunnel device %q: %w", w.h.cfg.Tunnel, err))
 			}
 			return

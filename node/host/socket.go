@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -34,9 +35,14 @@ type socket struct {
 	file   *os.File
 	raw    syscall.RawConn
 	served bool
+	// closed tells a worker that its socket did not fail.
+	closed atomic.Bool
 }
 
-func (s *socket) close() { _ = s.file.Close() }
+func (s *socket) close() {
+	s.closed.Store(true)
+	_ = s.file.Close()
+}
 
 // syncSockets opens what is missing at the node's addresses, and closes what is at
 // addresses that are gone. The lock is held.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -39,9 +40,14 @@ type tunDevice struct {
 	// udp says that the kernel takes UDP in segments.
 	udp bool
 	mtu int
+	// closed tells workers that the device did not fail.
+	closed atomic.Bool
 }
 
-func (t *tunDevice) close() { _ = t.file.Close() }
+func (t *tunDevice) close() {
+	t.closed.Store(true)
+	_ = t.file.Close()
+}
 
 // openTUN makes the TUN device. The lock is held.
 func (h *Host) openTUN() (*tunDevice, error) {
