@@ -1,6 +1,7 @@
 package align
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ikelab/ikelab/ike/wire"
@@ -81,11 +82,30 @@ func (s *SA) Agrees() bool { return s.Difference == nil }
 // Outside says that this is what a node reports outside any IKE SA.
 func (s *SA) Outside() bool { return s.SPI == "" }
 
+// Differing are the SAs that differ, the earliest difference first.
+func (r *Report) Differing() []*SA {
+	var out []*SA
+	for i := range r.SAs {
+		if !r.SAs[i].Agrees() {
+			out = append(out, &r.SAs[i])
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *SA) int {
+		switch {
+		case a.Difference.before(b.Difference):
+			return -1
+		case b.Difference.before(a.Difference):
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
 // Compare aligns the protocol events of two runs.
 func Compare(left, right Side, o Options) *Report {
 	r := &Report{Left: left.Name, Right: right.Name, Same: true, SAs: []SA{}, First: -1}
 	a, b := sequences(&left.Protocol), sequences(&right.Protocol)
-	var earliest time.Duration
 	for _, p := range pair(left.Protocol.SAs, right.Protocol.SAs) {
 		sa := SA{}
 		if p.right >= 0 {
@@ -100,8 +120,8 @@ func Compare(left, right Side, o Options) *Report {
 		sa.compare(&left, &right, o)
 		if d := sa.Difference; d != nil {
 			r.Same = false
-			if r.First < 0 || d.At < earliest {
-				r.First, earliest = len(r.SAs), d.At
+			if r.First < 0 || d.before(r.SAs[r.First].Difference) {
+				r.First = len(r.SAs)
 			}
 		}
 		r.SAs = append(r.SAs, sa)
@@ -128,8 +148,9 @@ func (s *SA) describe(from *sim.ProtocolSA) {
 func sequences(p *sim.Protocol) [][]Event {
 	out := make([][]Event, len(p.SAs))
 	for i := range p.Events {
-		e := &p.Events[i]
-		out[e.SA] = append(out[e.SA], event(e))
+		e := event(&p.Events[i])
+		e.ordinal = i
+		out[p.Events[i].SA] = append(out[p.Events[i].SA], e)
 	}
 	return out
 }

@@ -214,7 +214,8 @@ func TestWhy(t *testing.T) {
 		{"another SPI, its place", []script{gw(1, "a x"), gw(2, "b")}, []script{gw(1, "a x"), gw(3, "c")}, 1, "from the beginning, one has b and two has c"},
 		{"outside", []script{gw(1, "a"), other}, []script{gw(1, "a")}, 1, "only one has any of it, first command-ignored (x)"},
 		{"outside is no SA", []script{gw(1, "a")}, []script{{other.sa, []string{"a"}}}, 0, "only one has any of it, first a"},
-		// The second SA differs before the first one does.
+		// The second SA differs before the first one does, in the run on the right, whatever the left one's instants are.
+		{"the earliest on the right", []script{gw(2, "e"), gw(1, "a b c d")}, []script{gw(1, "a b c e"), gw(2, "f")}, 1, "after 3 events that are the same, one has d and two has e"},
 		{"the earliest", []script{gw(1, "a b c d"), gw(2, "e")}, []script{gw(2, "f"), gw(1, "a b c e")}, 1, "from the beginning, one has e and two has f"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

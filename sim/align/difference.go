@@ -21,7 +21,7 @@ const (
 
 // Difference is where two runs part.
 type Difference struct {
-	// At is when the earlier of the two events was.
+	// At is when the right run's event was, or where it has none, the left one's.
 	At time.Duration `json:"at_ns"`
 	// Why says it in one sentence, more follow in Hints.
 	Why   string   `json:"why"`
@@ -37,6 +37,18 @@ type Difference struct {
 	Before     int   `json:"before"`
 	LeftAfter  int   `json:"left_after"`
 	RightAfter int   `json:"right_after"`
+
+	ordinal int // of the event that At is about
+}
+
+// before says that d came earlier than another difference. Instants of the two runs
+// do not compare, so it is the right run, in which something went another way, that
+// counts.
+func (d *Difference) before(other *Difference) bool {
+	if d.At != other.At {
+		return d.At < other.At
+	}
+	return d.ordinal < other.ordinal
 }
 
 // Row is a rung of the two ladders: an event that both runs have, or one of either.
@@ -53,13 +65,11 @@ func (s *SA) difference(left, right *Side) *Difference {
 	var a, b *Event
 	if s.Same < len(s.left) {
 		a = &s.left[s.Same]
-		d.At = a.At
+		d.At, d.ordinal = a.At, a.ordinal
 	}
 	if s.Same < len(s.right) {
 		b = &s.right[s.Same]
-		if a == nil || b.At < d.At {
-			d.At = b.At
-		}
+		d.At, d.ordinal = b.At, b.ordinal
 	}
 	d.Why = s.why(d, a, b, left.Name, right.Name)
 	for _, half := range []struct {

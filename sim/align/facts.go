@@ -23,6 +23,8 @@ type Event struct {
 	// it says.
 	Message *ike.Exchange `json:"-"`
 	Facts   []Fact        `json:"facts"`
+	// ordinal is its place among all events of the run.
+	ordinal int
 }
 
 // timed are the facts that hold a duration, which one engine measures otherwise

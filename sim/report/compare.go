@@ -74,7 +74,7 @@ func EnginesDiffer(w io.Writer, reason string, differ bool, o Options) error {
 
 // Comparison writes how two runs compare: a line for each IKE SA at each node and for what nodes report outside any,
 // and for the earliest differences, at most PairsMax of them, both runs' ladders around it, side by side where there
-// is room. RowsMax bounds the lines of SAs that agree. A brief one is a single line, for runs that do not differ.
+// is room. RowsMax bounds the lines of SAs. A brief one is a single line, for runs that do not differ.
 func Comparison(w io.Writer, r *align.Report, brief bool, o Options) error {
 	var b strings.Builder
 	if brief {
@@ -89,13 +89,7 @@ func Comparison(w io.Writer, r *align.Report, brief bool, o Options) error {
 	}
 	heading(&b, o, r.Left+" and "+r.Right)
 	comparedSAs(&b, r, o)
-	var differing []*align.SA
-	for i := range r.SAs {
-		if !r.SAs[i].Agrees() {
-			differing = append(differing, &r.SAs[i])
-		}
-	}
-	slices.SortStableFunc(differing, func(a, b *align.SA) int { return cmp.Compare(a.Difference.At, b.Difference.At) })
+	differing := r.Differing()
 	shown := differing
 	if o.PairsMax > 0 && len(shown) > o.PairsMax {
 		shown = shown[:o.PairsMax]
@@ -162,16 +156,24 @@ func comparedSAs(b *strings.Builder, r *align.Report, o Options) {
 	slices.SortStableFunc(order, func(i, j int) int {
 		return cmp.Compare(firstAt[r.SAs[i].Node], firstAt[r.SAs[j].Node])
 	})
+	// Of those that agree, of those that an end cut off, and of those that differ, as many each.
 	var shown []*align.SA
-	var hidden, hiddenEvents uint64
-	agree := 0
+	var seen, hidden [3]int
+	hiddenEvents := 0
 	for _, i := range order {
 		s := &r.SAs[i]
-		if s.Agrees() && s.Tail == nil {
-			if agree++; o.RowsMax > 0 && agree > o.RowsMax {
-				hidden, hiddenEvents = hidden+1, hiddenEvents+uint64(s.Same)
-				continue
+		kind := 0
+		switch {
+		case !s.Agrees():
+			kind = 2
+		case s.Tail != nil:
+			kind = 1
+		}
+		if seen[kind]++; o.RowsMax > 0 && seen[kind] > o.RowsMax {
+			if hidden[kind]++; kind == 0 {
+				hiddenEvents += s.Same
 			}
+			continue
 		}
 		shown = append(shown, s)
 	}
@@ -188,8 +190,14 @@ func comparedSAs(b *strings.Builder, r *align.Report, o Options) {
 		}
 		b.WriteString(" " + standing(r, s, o) + "\n")
 	}
-	if hidden > 0 {
-		fmt.Fprintf(b, "  … and %s with %s, each in the same order\n", count(hidden, "other", "others"), count(hiddenEvents, "event", "events"))
+	if hidden[0] > 0 {
+		fmt.Fprintf(b, "  … and %s with %s, each in the same order\n", count(uint64(hidden[0]), "other", "others"), count(uint64(hiddenEvents), "event", "events"))
+	}
+	if hidden[1] > 0 {
+		fmt.Fprintf(b, "  … and %s that the end of a run cut off\n", count(uint64(hidden[1]), "other", "others"))
+	}
+	if hidden[2] > 0 {
+		fmt.Fprintf(b, "  … and %s; --json shows all\n", o.paint(badStyle, count(uint64(hidden[2]), "other that differs", "others that differ")))
 	}
 }
 

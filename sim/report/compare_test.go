@@ -126,6 +126,21 @@ func TestComparisonCut(t *testing.T) {
 		t.Errorf("two of five:\n%s", b.String())
 	}
 	b.Reset()
+	for i := range same.SAs {
+		same.SAs[i].Difference = &align.Difference{}
+		if i < 2 {
+			same.SAs[i].Difference, same.SAs[i].Tail = nil, &align.Tail{Side: "sim", Events: 1}
+		}
+	}
+	if err := Comparison(&b, &same, false, Options{RowsMax: 1, PairsMax: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"… and 1 other that the end of a run cut off\n", "… and 2 others that differ; --json shows all\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("five that do not agree lack %q:\n%s", want, b.String())
+		}
+	}
+	b.Reset()
 	if err := Comparison(&b, &same, true, Options{}); err != nil {
 		t.Fatal(err)
 	}
