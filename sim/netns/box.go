@@ -5,8 +5,10 @@ package netns
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -361,13 +363,13 @@ func (b *box) setUp(p *port, up bool) error {
 	return err
 }
 
+// closersMax is how many descriptors are closed at a time. The kernel lets each wait
+// until nobody can still be looking at it, and all of them wait together.
+const closersMax = 64
+
 func (b *box) closeDescriptors() {
-	for fd := range b.ports {
-		_ = unix.Close(fd)
-	}
-	for fd := range b.watchers {
-		_ = unix.Close(fd)
-	}
+	fds := slices.Concat(slices.Collect(maps.Keys(b.ports)), slices.Collect(maps.Keys(b.watchers)))
+	_ = each(len(fds), closersMax, func(i int) error { return unix.Close(fds[i]) })
 	for _, fd := range []int{b.timerFD, b.wakeFD, b.epoll} {
 		if fd >= 0 {
 			_ = unix.Close(fd)

@@ -17,10 +17,13 @@ import (
 // root skips a test that cannot make namespaces.
 func root(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
+	if !canRun() {
 		t.Skip("needs network namespaces; cure: run as root, or: unshare --map-root-user --net --mount")
 	}
 }
+
+// canRun says whether this process may make namespaces.
+func canRun() bool { return os.Geteuid() == 0 }
 
 // privateState gives a test labs of its own: nothing is swept that another test made.
 func privateState(t *testing.T) {

@@ -257,7 +257,12 @@ func newTAP(s *station, i int) (int, error) {
 			return err
 		}
 		ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
-		return unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
+		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+			return err
+		}
+		// It ends with its namespace and not with the descriptor: the kernel takes many
+		// devices away at once much faster than one by one.
+		return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
 	})
 	if err == nil {
 		var link netlink.Link

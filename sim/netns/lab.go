@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -148,7 +147,7 @@ func (l *Lab) build() error {
 			return err
 		}
 	}
-	if err := each(len(plan.Nodes), func(n int) (err error) {
+	if err := each(len(plan.Nodes), makersMax, func(n int) (err error) {
 		l.stations[n], err = newStation(l.claim.namespace(plan.Nodes[n].Name), &plan.Nodes[n])
 		return err
 	}); err != nil {
@@ -157,7 +156,7 @@ func (l *Lab) build() error {
 	if err := l.connect(); err != nil {
 		return err
 	}
-	if err := each(len(plan.Nodes), l.configure); err != nil {
+	if err := each(len(plan.Nodes), makersMax, l.configure); err != nil {
 		return err
 	}
 	if err := l.unplug(); err != nil {
@@ -168,19 +167,27 @@ func (l *Lab) build() error {
 			return err
 		}
 	}
+	if err := each(len(plan.Nodes), makersMax, func(n int) error {
+		return l.startHost(n, 1, l.run.Nodes()[n])
+	}); err != nil {
+		return err
+	}
 	l.boxRuns = true
 	go l.box.run()
 	return nil
 }
 
-// each calls f for 0 to n-1, a few at a time: making a namespace waits for the
+// makersMax is how many namespaces are made at a time: making one waits for the
 // kernel more than it computes.
-func each(n int, f func(int) error) error {
+const makersMax = 4
+
+// each calls f for 0 to n-1, some at a time, and joins the errors.
+func each(n, atATime int, f func(int) error) error {
 	var wait sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
 	next := make(chan int)
-	for range min(n, 2*runtime.GOMAXPROCS(0)) {
+	for range min(n, atATime) {
 		wait.Go(func() {
 			for i := range next {
 				if err := f(i); err != nil {
@@ -322,7 +329,7 @@ func (l *Lab) plug(at endpoint, up bool) error {
 	return nil
 }
 
-// settle starts what lives in a node's namespace.
+// settle makes what looks at a node and sends from it.
 func (l *Lab) settle(n int) error {
 	s := l.stations[n]
 	watched := map[int]int{}
@@ -346,11 +353,8 @@ func (l *Lab) settle(n int) error {
 	l.sockets[n] = newSockets(s, func(d *node.Deliver) {
 		l.enter(func(now time.Duration) { l.run.Observe(now, n, d) })
 	})
-	if err := l.sockets[n].prepare(l.run.Plan()); err != nil {
-		return err
-	}
 	l.lives[n] = 1
-	return l.startHost(n, 1, l.run.Nodes()[n])
+	return l.sockets[n].prepare(l.run.Plan())
 }
 
 // startHost begins a node's life, without booting it.
@@ -494,11 +498,12 @@ func (l *Lab) Close() error {
 		l.hostsMu.Lock()
 		hosts := slices.Clone(l.hosts)
 		l.hostsMu.Unlock()
-		for _, h := range hosts {
-			if h != nil {
-				h.Kill() // its rules go with the namespace
+		_ = each(len(hosts), closersMax, func(n int) error {
+			if hosts[n] != nil {
+				hosts[n].Kill() // its rules go with the namespace
 			}
-		}
+			return nil
+		})
 		l.forker.stop() // which ends the processes
 		l.waiting.Wait()
 		for _, s := range l.sockets {
