@@ -134,6 +134,13 @@ func (j *journal) observe(out node.Output) {
 	j.changed = make(chan struct{})
 }
 
+// all are the events so far.
+func (j *journal) all() []node.Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.events)
+}
+
 // count counts the events of a kind, with a reason where one is given.
 func (j *journal) count(kind node.EventKind, reason node.DropReason) int {
 	j.mu.Lock()
@@ -506,7 +513,7 @@ func (w *world) ping(from ns.NetNS, to string, count int, options ...string) {
 	w.t.Helper()
 	needTool(w.t, "ping", "apt-get install iputils-ping")
 	command := append([]string{"ping", "-n", "-c", fmt.Sprint(count), "-i", "0.01", "-W", "10"}, options...)
-	if out, err := run(w.t, from, append(command, to)...); err != nil {
+	if out, err := run(w.t, from, append(command, to)...); err != nil || !strings.Contains(out, " 0% packet loss") {
 		w.t.Fatalf("ping %s: %v\n%s\n%s", to, err, out, w.dump())
 	}
 }
@@ -522,11 +529,9 @@ func (w *world) dump() string {
 		if h := w.host[i]; h != nil {
 			fmt.Fprintf(&b, "%+v\n", h.Associations())
 		}
-		w.seen[i].mu.Lock()
-		for _, e := range w.seen[i].events {
+		for _, e := range w.seen[i].all() {
 			fmt.Fprintf(&b, "%s %s %v %s\n", e.Kind, e.Drop.Reason, e.Drop.Packet, e.Problem)
 		}
-		w.seen[i].mu.Unlock()
 	}
 	return b.String()
 }

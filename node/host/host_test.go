@@ -75,7 +75,7 @@ func TestPacketEvents(t *testing.T) {
 			t.Errorf("gateway %d has %d and %d events for %d packets out and %d in", i, out, in, c.PacketsOut, c.PacketsIn)
 		}
 		last := map[node.EventKind]uint64{}
-		for _, e := range w.seen[i].events {
+		for _, e := range w.seen[i].all() {
 			if e.Kind != node.EventESPOut && e.Kind != node.EventESPIn {
 				continue
 			}
@@ -87,6 +87,8 @@ func TestPacketEvents(t *testing.T) {
 	}
 	for i := range 2 {
 		messages := 0
+		w.seen[i].mu.Lock()
+		defer w.seen[i].mu.Unlock()
 		for _, p := range w.seen[i].packets {
 			if p.Origin != node.OriginIKE || p.Interface != 1 || p.Exchange == nil || p.NextHop != addr(fmt.Sprintf("198.51.100.%d", 2-i)) {
 				t.Errorf("gateway %d sent %+v", i, p)
@@ -144,7 +146,7 @@ func TestClearInbound(t *testing.T) {
 	needTool(t, "ping", "apt-get install iputils-ping")
 	send()
 	w.seen[0].wait(t, 3, node.EventPolicyDrop, node.DropClearInbound)
-	e := w.seen[0].events
+	e := w.seen[0].all()
 	if d := e[len(e)-1]; d.Interface != 1 || d.Drop.Packet.Dst != addr("10.1.0.1") || d.Drop.Packet.Protocol != 1 || !d.Drop.Packet.PortsKnown {
 		t.Errorf("the report: %+v", d)
 	}
@@ -326,7 +328,9 @@ func TestMTU(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, encap())
 	w.up()
+	w.host[0].mu.Lock()
 	mtu := w.host[0].tun.mtu
+	w.host[0].mu.Unlock()
 	if mtu != 1438 { // 1500 - 20 - 8 - 8 - 8 - 2 - 16, in whole words
 		t.Errorf("the tunnel's MTU is %d", mtu)
 	}
@@ -339,6 +343,7 @@ func TestMTU(t *testing.T) {
 	if out, err := run(t, w.inside[0], "ping", "-n", "-c", "1", "-W", "0.2", "-s", "8000", "2001:db8:2::2"); err == nil || !strings.Contains(out, "mtu=1438") {
 		t.Errorf("a packet that is too long: %v %s", err, out)
 	}
+	_, _ = run(t, w.inside[0], "ping", "-n", "-c", "1", "-W", "0.2", "-s", "8000", "2001:db8:2::2") // tells the answer's source
 	w.ping(w.inside[0], "2001:db8:2::2", 2, "-s", "8000")
 }
 
@@ -401,6 +406,8 @@ func TestWithoutChecksumOffload(t *testing.T) {
 	}
 	w.up()
 	w.transfer(w.inside[0], w.inside[1], "10.2.0.2", 1<<20)
+	w.host[0].mu.Lock()
+	defer w.host[0].mu.Unlock()
 	if w.host[0].sas.all[0].path.Load().segments.Load() {
 		t.Error("the path still takes segments")
 	}
