@@ -24,6 +24,9 @@ type NamedResult struct {
 	Result *sim.Result
 }
 
+// failuresPerRunMax is how many expectations that failed Runs shows of each run when RowsMax bounds it.
+const failuresPerRunMax = 4
+
 // Runs writes which runs are compared, a line for each, and what failed in them.
 func Runs(w io.Writer, runs []NamedResult, o Options) error {
 	var b strings.Builder
@@ -41,10 +44,17 @@ func Runs(w io.Writer, runs []NamedResult, o Options) error {
 		if r.Stopped != "" {
 			fmt.Fprintf(&b, "    %s\n", o.paint(badStyle, "stopped: "+r.Stopped))
 		}
+		failed := 0
 		for j := range r.Expectations {
-			if !r.Expectations[j].Pass {
+			if r.Expectations[j].Pass {
+				continue
+			}
+			if failed++; o.RowsMax == 0 || failed <= failuresPerRunMax {
 				failedExpectation(&b, &r.Expectations[j], o)
 			}
+		}
+		if hidden := failed - failuresPerRunMax; o.RowsMax > 0 && hidden > 0 {
+			fmt.Fprintf(&b, "  … and %s; --json names all\n", count(uint64(hidden), "other that failed", "others that failed"))
 		}
 		for _, i := range r.Invariants {
 			if !i.Pass && !i.Off {

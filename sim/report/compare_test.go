@@ -14,6 +14,7 @@ import (
 	ikewire "github.com/ikelab/ikelab/ike/wire"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/sim/align"
+	"github.com/ikelab/ikelab/topology"
 )
 
 // escapes are the sequences that colours are made of.
@@ -153,5 +154,37 @@ func TestComparisonCut(t *testing.T) {
 	}
 	if !strings.Contains(b.String(), "no node reported anything of IKE") {
 		t.Errorf("nothing: %q", b.String())
+	}
+}
+
+// TestRuns: what failed in which run, and how much of it is not shown.
+func TestRuns(t *testing.T) {
+	held := &sim.Result{Lab: "pair", Seed: 7, Ended: 2 * time.Second, Expectations: []sim.ExpectationResult{{Name: "up", Pass: true}}, Invariants: []sim.InvariantResult{{Name: "no-reuse", Off: true}}}
+	failed := &sim.Result{Lab: "pair", Seed: 8, Ended: time.Second, Stopped: "the belt is torn", Invariants: []sim.InvariantResult{{Name: "no-reuse", Why: "an IV came twice"}}}
+	for i := range 6 {
+		failed.Expectations = append(failed.Expectations, sim.ExpectationResult{Name: fmt.Sprint("up ", i), File: "pair.hcl", Line: 9, Mode: topology.ModeEnd, Why: "it is down"})
+	}
+	for _, bounded := range []bool{true, false} {
+		o := Options{}
+		if bounded {
+			o.RowsMax = 16
+		}
+		var b bytes.Buffer
+		if err := Runs(&b, []NamedResult{{"sim", held}, {"netns #1", failed}}, o); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			"lab pair\n\n  sim       pass  seed 7  2.000 s  expectations 1/1  invariants 0/0\n",
+			"  netns #1  FAIL  seed 8  1.000 s  expectations 0/6  invariants 0/1\n    stopped: the belt is torn\n",
+			"  FAIL  up 3  pair.hcl:9\n        it is down\n", "  FAIL  no-reuse\n        an IV came twice\n",
+		} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("bounded %v: %q is not in\n%s", bounded, want, b.String())
+			}
+		}
+		cut := strings.Contains(b.String(), "… and 2 others that failed; --json names all\n")
+		if cut != bounded || strings.Contains(b.String(), "up 4") == bounded {
+			t.Errorf("bounded %v:\n%s", bounded, b.String())
+		}
 	}
 }
