@@ -16,6 +16,7 @@ import (
 // and each end can take it down.
 func TestTwoCharons(t *testing.T) {
 	strongswan := tree(t)
+	t.Parallel()
 	a, b := pair(t)
 	charonA, charonB := a.charon(strongswan, connections(a, b)), b.charon(strongswan, connections(b, a))
 	ctx := deadline(t)
@@ -75,6 +76,7 @@ func TestTwoCharons(t *testing.T) {
 // TestCloseTellsThePeer: a daemon that is ended in order deletes its SAs; one that is killed does not.
 func TestCloseTellsThePeer(t *testing.T) {
 	strongswan := tree(t)
+	t.Parallel()
 	a, b := pair(t)
 	charonB := b.charon(strongswan, connections(b, a))
 	ctx := deadline(t)
@@ -113,6 +115,7 @@ func TestCloseTellsThePeer(t *testing.T) {
 // TestErrorsSayWhatCharonSays: what swanctl or the log says about a mistake is in the error.
 func TestErrorsSayWhatCharonSays(t *testing.T) {
 	strongswan := tree(t)
+	t.Parallel()
 	a, b := pair(t)
 
 	mistaken := strings.Replace(connections(a, b), "aes256gcm16-prfsha384-x25519", "rot13", 1)
@@ -141,6 +144,7 @@ func TestErrorsSayWhatCharonSays(t *testing.T) {
 // TestNothingIsLeft: a daemon mounts nothing on the host, and takes its device with it.
 func TestNothingIsLeft(t *testing.T) {
 	strongswan := tree(t)
+	t.Parallel()
 	a, b := pair(t)
 	c := a.charon(strongswan, connections(a, b))
 	text, err := os.ReadFile("/proc/self/mounts")

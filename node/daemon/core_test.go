@@ -38,7 +38,7 @@ type core struct {
 }
 
 // far makes a host for charon whose eth0 is a TUN device, and our node at the far end of it.
-func far(t *testing.T, v6 bool, ikeProposals, espProposals string, change ...func(*ike.Config)) (near, away *host, c *core) {
+func far(t *testing.T, v6 bool, ikeProposals, espProposals string, change ...func(*ike.Config)) (near, away *site, c *core) {
 	t.Helper()
 	near, away = hosts(t, v6)
 	connected, all := netip.PrefixFrom(away.outer, 24), "0.0.0.0/0"
@@ -71,7 +71,7 @@ func far(t *testing.T, v6 bool, ikeProposals, espProposals string, change ...fun
 }
 
 // ours is the configuration of our node's end of the tunnel that connections describes.
-func ours(t *testing.T, local, remote *host, ikeProposals, espProposals string) *ike.Config {
+func ours(t *testing.T, local, remote *site, ikeProposals, espProposals string) *ike.Config {
 	t.Helper()
 	forIKE, err := suite.ParseProposals(suite.ProtocolIKE, ikeProposals)
 	if err != nil {
@@ -93,6 +93,7 @@ func ours(t *testing.T, local, remote *host, ikeProposals, espProposals string) 
 			Proposals:   forIKE,
 			Local:       ike.Auth{ID: ike.AddrIdentity(local.outer)},
 			Remote:      ike.Auth{ID: ike.AddrIdentity(remote.outer)},
+			Retransmit:  ike.Retransmit{Timeout: patience},
 			Children: []ike.Child{{
 				Name: "net", LocalTS: selector(local.inner), RemoteTS: selector(remote.inner), ESPProposals: forESP,
 			}},
@@ -164,17 +165,7 @@ func (c *core) handle(in node.Input) {
 				}
 			}
 		case *node.Event:
-			text := string(out.Kind)
-			if out.Drop.Reason != "" {
-				text += fmt.Sprintf(" %s %v", out.Drop.Reason, out.Drop.Packet)
-			}
-			if out.IKE != nil {
-				text += fmt.Sprintf(" %v", out.IKE.Fields)
-				if out.IKE.Exchange != nil {
-					text += fmt.Sprintf(" %v %v", out.IKE.Exchange.Type, out.IKE.Exchange.Payloads)
-				}
-			}
-			c.events = append(c.events, text)
+			c.events = append(c.events, describe(out))
 		case *node.Deliver:
 			if out.Kind == node.DeliverEchoReply && out.Protected {
 				c.replies++
@@ -185,6 +176,21 @@ func (c *core) handle(in node.Input) {
 	case c.changed <- struct{}{}:
 	default:
 	}
+}
+
+// describe is an event as a line: its kind, and what matters of the rest.
+func describe(e *node.Event) string {
+	text := string(e.Kind)
+	if e.Drop.Reason != "" {
+		text += fmt.Sprintf(" %s %v", e.Drop.Reason, e.Drop.Packet)
+	}
+	if e.IKE != nil {
+		text += fmt.Sprintf(" %v", e.IKE.Fields)
+		if e.IKE.Exchange != nil {
+			text += fmt.Sprintf(" %v %v", e.IKE.Exchange.Type, e.IKE.Exchange.Payloads)
+		}
+	}
+	return text
 }
 
 func (c *core) end() {
@@ -224,7 +230,7 @@ func (c *core) associations() []node.Association {
 }
 
 // ping sends echo requests from our node's protected address and waits for the replies.
-func (c *core) ping(from, to *host, count int) {
+func (c *core) ping(from, to *site, count int) {
 	c.t.Helper()
 	for n := range count {
 		c.pingBytes(from, to, 100+100*n)
@@ -232,7 +238,7 @@ func (c *core) ping(from, to *host, count int) {
 }
 
 // pingBytes is one ping with so much data.
-func (c *core) pingBytes(from, to *host, size int) {
+func (c *core) pingBytes(from, to *site, size int) {
 	c.t.Helper()
 	replies := func() int {
 		c.mu.Lock()

@@ -39,8 +39,8 @@ func tree(t *testing.T) daemon.Tree {
 	return found
 }
 
-// host is a network namespace with an interface eth0 and a protected address.
-type host struct {
+// site is a network namespace with an interface eth0 and a protected address.
+type site struct {
 	t     *testing.T
 	net   ns.NetNS
 	outer netip.Addr // on eth0
@@ -49,16 +49,16 @@ type host struct {
 
 // hosts makes two namespaces without a link between them: in IPv4 192.0.2.1 with 10.1.0.1 and 192.0.2.2 with
 // 10.2.0.1, in IPv6 2001:db8::1 with 2001:db8:1::1 and 2001:db8::2 with 2001:db8:2::1.
-func hosts(t *testing.T, v6 bool) (a, b *host) {
+func hosts(t *testing.T, v6 bool) (a, b *site) {
 	t.Helper()
-	both := make([]*host, 2)
+	both := make([]*site, 2)
 	for i := range both {
 		network, err := ns.TempNetNS()
 		if err != nil {
 			t.Skipf("needs network namespaces: %v; cure: run as root on Linux", err)
 		}
 		t.Cleanup(func() { _ = network.Close() })
-		both[i] = &host{t: t, net: network}
+		both[i] = &site{t: t, net: network}
 		outer, inner := "192.0.2.%d", "10.%d.0.1"
 		if v6 {
 			outer, inner = "2001:db8::%d", "2001:db8:%d::1"
@@ -70,7 +70,7 @@ func hosts(t *testing.T, v6 bool) (a, b *host) {
 }
 
 // pair makes two hosts with a veth between them.
-func pair(t *testing.T) (a, b *host) {
+func pair(t *testing.T) (a, b *site) {
 	t.Helper()
 	a, b = hosts(t, false)
 	a.in(func() error {
@@ -85,7 +85,7 @@ func pair(t *testing.T) (a, b *host) {
 }
 
 // up gives the host its addresses and sets its interfaces up.
-func (h *host) up() {
+func (h *site) up() {
 	h.t.Helper()
 	outer := netip.PrefixFrom(h.outer, 24)
 	if h.outer.Is6() {
@@ -96,7 +96,7 @@ func (h *host) up() {
 }
 
 // in does something in the host's network namespace.
-func (h *host) in(f func() error) {
+func (h *site) in(f func() error) {
 	h.t.Helper()
 	if err := h.net.Do(func(ns.NetNS) error { return f() }); err != nil {
 		h.t.Fatal(err)
@@ -123,7 +123,7 @@ func up(name string, address netip.Prefix) error {
 }
 
 // run runs a command in the host's network namespace.
-func (h *host) run(name string, args ...string) (string, error) {
+func (h *site) run(name string, args ...string) (string, error) {
 	var out []byte
 	err := h.net.Do(func(ns.NetNS) error {
 		var err error
@@ -133,20 +133,29 @@ func (h *host) run(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// ping sends pings from one protected address to the other and wants an answer to each.
-func (h *host) ping(to *host, count int) {
+// ping sends pings from one protected address to the other and wants an answer to each. One at a time: once ping has
+// had an answer, it waits for the last one no longer than twice what the slowest took.
+func (h *site) ping(to *site, count int) {
 	h.t.Helper()
-	out, err := h.run("ping", "-n", "-c", strconv.Itoa(count), "-i", "0.02", "-W", "20", "-I", h.inner.String(), to.inner.String())
-	if err != nil || !strings.Contains(out, fmt.Sprintf("%d received", count)) {
+	for range count {
+		h.pingBytes(to, 56)
+	}
+}
+
+// pingBytes is one ping with so much data.
+func (h *site) pingBytes(to *site, size int) {
+	h.t.Helper()
+	out, err := h.run("ping", "-n", "-c", "1", "-W", "60", "-s", strconv.Itoa(size), "-I", h.inner.String(), to.inner.String())
+	if err != nil || !strings.Contains(out, "1 received") {
 		h.t.Fatalf("ping: %v\n%s", err, out)
 	}
 }
 
 // charon starts a daemon on the host, which ends with the test.
-func (h *host) charon(tree daemon.Tree, connections string) *daemon.Charon {
+func (h *site) charon(tree daemon.Tree, connections string) *daemon.Charon {
 	h.t.Helper()
 	c, err := daemon.Start(deadline(h.t), daemon.Config{
-		Tree: tree, Namespace: h.net, Dir: h.t.TempDir(), Connections: connections,
+		Tree: tree, Namespace: h.net, Dir: h.t.TempDir(), Connections: connections, Settings: settings,
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -162,6 +171,13 @@ func (h *host) charon(tree daemon.Tree, connections string) *daemon.Charon {
 	return c
 }
 
+// No link here loses anything, so that a repeated message would be a mistake, if not of a machine that is too busy to
+// answer for a while: neither end repeats before that can be ruled out.
+const patience = time.Minute
+
+// settings is charon's part of that.
+var settings = fmt.Sprintf("retransmit_timeout = %d", int(patience.Seconds()))
+
 // Algorithms of a tunnel for which they do not matter.
 const (
 	forIKE = "aes256gcm16-prfsha384-x25519"
@@ -169,11 +185,11 @@ const (
 )
 
 // connections is a swanctl.conf for one end of the tunnel between two hosts.
-func connections(local, remote *host) string {
+func connections(local, remote *site) string {
 	return connectionsWith(local, remote, forIKE, forESP)
 }
 
-func connectionsWith(local, remote *host, ikeProposals, espProposals string) string {
+func connectionsWith(local, remote *site, ikeProposals, espProposals string) string {
 	return strings.NewReplacer(
 		"IKE_PROPOSALS", ikeProposals, "ESP_PROPOSALS", espProposals,
 		"LOCAL_TS", local.inner.String(), "REMOTE_TS", remote.inner.String(),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/ikelab/ikelab/node/daemon"
+	"go.uber.org/goleak"
 )
 
 // parentFolder makes the test binary a parent of a daemon, in the folder that it names.
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // parent starts a daemon, prints its process and waits to be killed.
