@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -146,7 +148,7 @@ func (h *Host) install(sa *ike.ChildSA) error {
 	h.sas.installed++
 	h.sas.all = append(h.sas.all, a)
 	h.sas.inbound[a.spiIn] = a
-	h.publish()
+	h.unpublished = true
 	h.fitTUN()
 	if err := h.applyKernel(); err != nil {
 		h.uninstall(ike.DeleteChild{Connection: a.connection, Child: a.child, SPIIn: a.spiIn, SPIOut: a.spiOut})

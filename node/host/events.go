@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -47,6 +49,10 @@ func (h *Host) record(r ike.Record) {
 	}
 	h.event(node.Event{Kind: node.EventKind(r.Kind), Interface: fromInside, IKE: &r, Child: r.Child})
 	switch r.Kind {
+	case ike.RecordChildInstalled:
+		// Only now, so that nobody sees a packet of an association before the
+		// association.
+		h.publish()
 	case ike.RecordIKEFailed:
 		if r.Initiator {
 			h.failHeld(r.Connection, "")
@@ -54,4 +60,17 @@ func (h *Host) record(r ike.Record) {
 	case ike.RecordChildFailed:
 		h.failHeld(r.Connection, r.Field("child"))
 	}
+}
+
+// observePacket passes an event about a packet of an association on, unless that
+// direction of it has been deleted meanwhile: then it is false, and the packet must
+// go nowhere. The caller does not hold the lock.
+func (h *Host) observePacket(stands *bool, f func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended || !*stands {
+		return false
+	}
+	f()
+	return true
 }

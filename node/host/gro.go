@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -34,8 +36,7 @@ type tunWriter struct {
 	write                              func(fd uintptr) bool
 }
 
-func (t *tunWriter) init(h *Host) {
-	t.h = h
+func (t *tunWriter) init() {
 	t.pieces = make([]unix.Iovec, 0, piecesMax+1)
 	t.write = t.writeFrame
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -508,12 +510,13 @@ func run(t testing.TB, n ns.NetNS, command ...string) (string, error) {
 	return out.String(), err
 }
 
-// ping sends count echo requests and wants every answer.
+// ping sends echo requests until count are answered, which is what -w makes
+// of -c.
 func (w *world) ping(from ns.NetNS, to string, count int, options ...string) {
 	w.t.Helper()
 	needTool(w.t, "ping", "apt-get install iputils-ping")
-	command := append([]string{"ping", "-n", "-c", fmt.Sprint(count), "-i", "0.01", "-W", "10"}, options...)
-	if out, err := run(w.t, from, append(command, to)...); err != nil || !strings.Contains(out, " 0% packet loss") {
+	command := append([]string{"ping", "-n", "-c", fmt.Sprint(count), "-i", "0.01", "-w", "30"}, options...)
+	if out, err := run(w.t, from, append(command, to)...); err != nil {
 		w.t.Fatalf("ping %s: %v\n%s\n%s", to, err, out, w.dump())
 	}
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -68,23 +70,26 @@ type Host struct {
 
 	// mu guards everything down to the blank line: the machine, what it made,
 	// and the order of what Observe sees.
-	mu         sync.Mutex
-	now        time.Duration
-	machine    *ike.Machine
-	booted     bool
-	ended      bool
-	ikeEvents  []ike.Event
-	policies   []*policy
-	installed  []childName
-	sas        associations
-	interfaces []attachment
-	sockets    map[netip.AddrPort]*socket
-	timer      *time.Timer
-	applied    kernelState
-	watcher    *watcher
-	clearLog   *clearLog
-	failure    error
-	release    releaser
+	mu        sync.Mutex
+	now       time.Duration
+	machine   *ike.Machine
+	booted    bool
+	ended     bool
+	ikeEvents []ike.Event
+	policies  []*policy
+	installed []childName
+	sas       associations
+	// unpublished is true while the data plane does not know of an association
+	// whose record has not been observed yet.
+	unpublished bool
+	interfaces  []attachment
+	sockets     map[netip.AddrPort]*socket
+	timer       *time.Timer
+	applied     kernelState
+	watcher     *watcher
+	clearLog    *clearLog
+	failure     error
+	release     releaser
 
 	// tun is nil for a plain host.
 	tun *tunDevice

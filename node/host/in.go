@@ -1,9 +1,12 @@
+//go:build linux
+
 package host
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/ikelab/ikelab/esp"
@@ -31,46 +34,67 @@ const (
 // inWorker takes what arrives at one socket: IKE to the machine, ESP through its
 // association to the TUN device. One goroutine runs it.
 type inWorker struct {
-	h        *Host
-	s        *socket
+	h       *Host
+	s       *socket
+	got     int
+	errno   unix.Errno
+	read    func(fd uintptr) bool
+	control func(level, kind int32, value int)
+	segment int
+	class   uint8
+	// inBatch is there while the worker is busy.
+	*inBatch
+	view headerView
+	// open is the association whose inbound half is locked at the moment.
+	open *association
+}
+
+// inBatch is what a worker needs while it has something to do. Workers share them:
+// there are many sockets, of which few are busy at a time.
+type inBatch struct {
 	messages []message
 	pieces   []unix.Iovec
 	buffers  []byte
 	names    []sockaddr
 	controls []byte
-	got      int
-	errno    unix.Errno
-	read     func(fd uintptr) bool
-	control  func(level, kind int32, value int)
-	segment  int
-	class    uint8
-
-	cache  inCache
-	view   headerView
-	writer tunWriter
-	events []node.Event
-	// open is the association whose inbound half is locked at the moment.
-	open *association
+	cache    inCache
+	writer   tunWriter
 }
 
-func newInWorker(h *Host, s *socket) *inWorker {
-	w := &inWorker{h: h, s: s,
+var inBatches = sync.Pool{New: func() any {
+	b := &inBatch{
 		messages: make([]message, receiveMessagesMax), pieces: make([]unix.Iovec, receiveMessagesMax),
 		buffers: make([]byte, receiveMessagesMax*receiveBytesMax), names: make([]sockaddr, receiveMessagesMax),
 		controls: make([]byte, receiveMessagesMax*controlBytes),
 	}
-	for i := range w.messages {
-		w.pieces[i].Base = &w.buffers[i*receiveBytesMax]
-		w.pieces[i].SetLen(receiveBytesMax)
-		m := &w.messages[i].header
-		m.Iov = &w.pieces[i]
+	for i := range b.messages {
+		b.pieces[i].Base = &b.buffers[i*receiveBytesMax]
+		b.pieces[i].SetLen(receiveBytesMax)
+		m := &b.messages[i].header
+		m.Iov = &b.pieces[i]
 		m.SetIovlen(1)
-		m.Name = &w.names[i].bytes[0]
-		m.Control = &w.controls[i*controlBytes]
+		m.Name = &b.names[i].bytes[0]
+		m.Control = &b.controls[i*controlBytes]
 	}
+	b.writer.init()
+	return b
+}}
+
+func newInWorker(h *Host, s *socket) *inWorker {
+	w := &inWorker{h: h, s: s}
 	w.read, w.control = w.readMessages, w.takeControl
-	w.writer.init(h)
 	return w
+}
+
+// take and leave get and give back what a busy worker needs.
+func (w *inWorker) take() {
+	w.inBatch = inBatches.Get().(*inBatch)
+	w.writer.h = w.h
+}
+
+func (w *inWorker) leave() {
+	inBatches.Put(w.inBatch)
+	w.inBatch = nil
 }
 
 // run works until the socket is closed.
@@ -84,6 +108,7 @@ func (w *inWorker) run() {
 		switch {
 		case err == nil:
 			w.handle()
+			w.leave()
 		case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ECONNREFUSED):
 			// About something sent before.
 		default:
@@ -98,6 +123,7 @@ func (w *inWorker) run() {
 // readMessages takes what has arrived; false asks to be called again when something
 // has.
 func (w *inWorker) readMessages(fd uintptr) bool {
+	w.take()
 	for i := range w.messages {
 		m := &w.messages[i]
 		m.header.Namelen = unix.SizeofSockaddrInet6
@@ -109,10 +135,12 @@ func (w *inWorker) readMessages(fd uintptr) bool {
 		case 0:
 			return true
 		case unix.EAGAIN:
-			w.got, w.errno = 0, 0
+			w.errno = 0
+			w.leave()
 			return false
 		case unix.EINTR:
 		default:
+			w.leave()
 			return true
 		}
 	}
@@ -155,7 +183,6 @@ func (w *inWorker) handle() {
 		}
 	}
 	w.release()
-	w.flushEvents()
 	w.writer.flush()
 }
 
@@ -179,7 +206,6 @@ func (w *inWorker) datagram(remote netip.AddrPort, b []byte) {
 // ike hands a message to the machine, behind everything that came before it.
 func (w *inWorker) ike(remote netip.AddrPort, message []byte) {
 	w.release()
-	w.flushEvents()
 	w.writer.flush()
 	w.h.datagram(w.s.local, remote, message)
 }
@@ -190,21 +216,6 @@ func (w *inWorker) release() {
 		w.open.in.Unlock()
 		w.open = nil
 	}
-}
-
-// flushEvents records what has happened. No association may be locked: the host's
-// lock comes before theirs.
-func (w *inWorker) flushEvents() {
-	if len(w.events) == 0 {
-		return
-	}
-	w.release()
-	w.h.enter(func() {
-		for i := range w.events {
-			w.h.observe(&w.events[i])
-		}
-	})
-	w.events = w.events[:0]
 }
 
 // esp opens an ESP packet in place. Both forms are taken at any time (RFC 7296
@@ -239,31 +250,31 @@ func (w *inWorker) esp(remote netip.AddrPort, b []byte, encap bool) {
 	}
 	w.seen(a, remote, encap)
 	reason, slow := w.checkInner(a, inner, nextHeader)
-	if reason == "" {
-		inner = inner[:w.view.bytes]
-		a.counters.packetsIn.Add(1)
-		a.counters.bytesIn.Add(uint64(len(inner)))
-	}
 	if reason != "" || w.h.cfg.PacketEvents {
 		outer := outerKey(remote, w.s.local, encap, len(b))
 		key, _, _ := node.ReadPacketKey(inner)
 		described := a.describeESP(spi, sequence, b, outer, key)
-		if reason != "" {
+		w.release()
+		switch {
+		case reason != "":
 			w.drop(key, reason, described)
 			return
+		case !w.h.observePacket(&a.receives, func() {
+			w.h.event(node.Event{Kind: node.EventESPIn, Interface: fromInside, ESP: described})
+		}):
+			w.drop(outer, node.DropESPNoAssociation, node.ESP{SPI: spi, Outer: outer})
+			return
 		}
-		w.events = append(w.events, node.Event{Kind: node.EventESPIn, Interface: fromInside, ESP: described})
 	}
-	if len(w.events) > 0 {
-		w.flushEvents() // before the packet can be seen
-	}
+	inner = inner[:w.view.bytes]
+	a.counters.packetsIn.Add(1)
+	a.counters.bytesIn.Add(uint64(len(inner)))
 	w.writer.add(inner, &w.view, slow)
 }
 
 // drop records that a packet goes nowhere.
 func (w *inWorker) drop(key node.PacketKey, reason node.DropReason, of node.ESP) {
 	w.release()
-	w.flushEvents()
 	w.h.enter(func() { w.h.drop(key, reason, fromInside, of) })
 }
 
@@ -343,7 +354,6 @@ func (w *inWorker) seen(a *association, remote netip.AddrPort, encap bool) {
 		return
 	}
 	w.release()
-	w.flushEvents()
 	w.h.enter(func() {
 		a.told.Store(int64(w.h.now))
 		w.h.tell(ike.ESPSeen{SPI: a.spiIn, Remote: remote, At: w.h.now})

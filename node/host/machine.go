@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -26,6 +28,9 @@ func (h *Host) runIKE() {
 		h.ikeEvents = h.ikeEvents[1:]
 		for _, action := range h.machine.Step(h.now, ev) {
 			h.act(action)
+		}
+		if h.unpublished {
+			h.publish()
 		}
 		// What waited leaves behind the message that tells the peer of the
 		// association: a responder installs before it sends its response.

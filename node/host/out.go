@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -5,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 
 	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/node"
@@ -50,7 +53,17 @@ type outPacket struct {
 type outWorker struct {
 	h *Host
 	// locked says that the caller holds the host's lock.
-	locked  bool
+	locked bool
+	// outBatch is there while the worker is busy.
+	*outBatch
+	view  headerView
+	read  func(fd uintptr) bool
+	errno unix.Errno
+}
+
+// outBatch is what a worker needs while it has something to do. Workers of many
+// hosts share them.
+type outBatch struct {
 	frame   []byte
 	arena   []byte
 	used    int
@@ -58,16 +71,26 @@ type outWorker struct {
 	grouper grouper
 	cache   outCache
 	sender  sender
-	view    headerView
-	read    func(fd uintptr) bool
-	errno   unix.Errno
 }
 
+var outBatches = sync.Pool{New: func() any {
+	b := &outBatch{frame: make([]byte, frameBytesMax), arena: make([]byte, arenaBytes)}
+	b.sender.init()
+	return b
+}}
+
 func newOutWorker(h *Host) *outWorker {
-	w := &outWorker{h: h, frame: make([]byte, frameBytesMax), arena: make([]byte, arenaBytes)}
+	w := &outWorker{h: h}
 	w.read = w.readFrames
-	w.sender.init()
 	return w
+}
+
+// begin and leave get and give back what a busy worker needs.
+func (w *outWorker) begin() { w.outBatch = outBatches.Get().(*outBatch) }
+
+func (w *outWorker) leave() {
+	outBatches.Put(w.outBatch)
+	w.outBatch = nil
 }
 
 // run works until the TUN device is closed.
@@ -85,6 +108,7 @@ func (w *outWorker) run() {
 			return
 		}
 		w.flush()
+		w.leave()
 	}
 }
 
@@ -92,6 +116,7 @@ func (w *outWorker) run() {
 // asks to be called again when there is one.
 func (w *outWorker) readFrames(fd uintptr) bool {
 	w.errno = 0
+	w.begin()
 	for taken := false; ; taken = true {
 		if len(w.packets) >= batchPacketsMax || len(w.arena)-w.used < arenaFrameBytes {
 			return true
@@ -101,10 +126,14 @@ func (w *outWorker) readFrames(fd uintptr) bool {
 		case 0:
 			w.take(w.frame[:n])
 		case unix.EAGAIN:
+			if !taken {
+				w.leave()
+			}
 			return taken
 		case unix.EINTR:
 		default:
 			w.errno = errno
+			w.leave()
 			return true
 		}
 	}
@@ -242,10 +271,8 @@ func (w *outWorker) flush() {
 	if len(w.packets) > 0 {
 		for i := range w.grouper.groups {
 			g := &w.grouper.groups[i]
-			if !w.seal(g) {
+			if !w.seal(g) || w.h.cfg.PacketEvents && !w.sealedEvents(g) {
 				g.count = 0
-			} else if w.h.cfg.PacketEvents {
-				w.under(func() { w.sealedEvents(g) })
 			}
 		}
 		w.sender.send(w)
@@ -305,18 +332,33 @@ func (w *outWorker) seal(g *group) bool {
 	return true
 }
 
-// sealedEvents records the packets of a group before anybody can see them.
-func (w *outWorker) sealedEvents(g *group) {
+// sealedEvents records the packets of a group before anybody can see them; false says
+// that the association has been deleted meanwhile, and they go nowhere.
+func (w *outWorker) sealedEvents(g *group) bool {
 	a := g.association
 	way := a.path.Load()
 	sequence := g.sequence
-	for i := g.first; i >= 0; i = w.packets[i].next {
-		p := &w.packets[i]
-		outer := outerKey(way.local, way.remote, a.encap, len(p.sealed))
-		w.h.event(node.Event{Kind: node.EventESPOut, Interface: fromInside,
-			ESP: a.describeESP(a.spiOut, sequence, p.sealed, outer, p.key)})
-		sequence++
+	record := func() {
+		for i := g.first; i >= 0; i = w.packets[i].next {
+			p := &w.packets[i]
+			outer := outerKey(way.local, way.remote, a.encap, len(p.sealed))
+			w.h.event(node.Event{Kind: node.EventESPOut, Interface: fromInside, ESP: a.describeESP(a.spiOut, sequence, p.sealed, outer, p.key)})
+			sequence++
+		}
 	}
+	if w.locked {
+		record()
+		return true
+	}
+	stands := w.h.observePacket(&a.sends, record)
+	if !stands {
+		w.under(func() {
+			for i := g.first; i >= 0; i = w.packets[i].next {
+				w.h.drop(w.packets[i].key, node.DropNoAssociation, fromInside, node.ESP{Connection: a.connection, Child: a.child})
+			}
+		})
+	}
+	return stands
 }
 
 // releaser sends what does not come from the TUN device's worker: packets that have
@@ -358,8 +400,10 @@ func (r *releaser) send(h *Host, a *association, p *heldPacket) {
 			w.view.key.kind = flowV6
 		}
 	}
+	w.begin()
 	copy(w.add(a, 0, len(p.bytes)), p.bytes)
 	w.flush()
+	w.leave()
 }
 
 // sendClear sends a packet past the tunnel: rules cannot look at everything that

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -37,6 +39,7 @@ type verdict struct {
 
 // publish replaces the snapshot. The lock is held.
 func (h *Host) publish() {
+	h.unpublished = false
 	s := &snapshot{inbound: make(map[uint32]*association, len(h.sas.inbound))}
 	for i := len(h.sas.all) - 1; i >= 0; i-- {
 		a := h.sas.all[i]
