@@ -38,13 +38,13 @@ func sysctls(n *topology.Node) [][2]string {
 	all := [][2]string{
 		{"net/ipv4/ip_forward", forward},
 		{"net/ipv4/ping_group_range", "0 0"}, // echo flows are ping sockets
-		// A network that is switched by hand answers at once or never.
-		{"net/ipv4/ip_unprivileged_port_start", "0"},
 	}
 	for _, scope := range []string{"all", "default"} {
 		v4, v6 := "net/ipv4/conf/"+scope+"/", "net/ipv6/conf/"+scope+"/"
 		all = append(all,
 			[2]string{v4 + "rp_filter", "0"},
+			// Taking one address away leaves the others of its prefix.
+			[2]string{v4 + "promote_secondaries", "1"},
 			[2]string{v4 + "accept_redirects", "0"},
 			[2]string{v4 + "send_redirects", "0"},
 			// A route over a link that is away is no route (package node, routes).

@@ -4,6 +4,7 @@ package netns
 
 import (
 	"context"
+	"os"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -15,6 +16,15 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// repeats is how often a test does something: a few times in make test, more often
+// in make soak.
+func repeats(test, soak int) int {
+	if os.Getenv("IKELAB_SOAK") != "" {
+		return soak
+	}
+	return test
+}
 
 // load reads a lab.
 func load(t testing.TB, text string) *topology.Plan {

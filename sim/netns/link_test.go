@@ -1,0 +1,236 @@
+//go:build linux
+
+package netns
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ikelab/ikelab/sim"
+	"github.com/ikelab/ikelab/topology"
+)
+
+// lossy is a tunnel over a link that loses, delays, duplicates and reorders.
+const lossy = `
+lab "lossy" {
+  seed     = 1
+  duration = "4s"
+}
+network "a" { prefix = "10.1.0.0/24" }
+network "internet" { prefix = "198.51.100.0/24" }
+network "b" { prefix = "10.2.0.0/24" }
+link "bad" {
+  delay     = "5ms"
+  jitter    = { distribution = "normal", sigma = "1ms" }
+  loss      = { model = "gilbert-elliott", p = 0.05, r = 0.4 }
+  duplicate = 0.02
+  reorder   = 0.02
+}
+node "host-a" {
+  implementation = "host"
+  interface "eth0" { network = network.a }
+}
+node "gw-a" {
+  interface "lan" { network = network.a }
+  interface "wan" {
+    network = network.internet
+    link    = link.bad
+  }
+  connection "to-b" {
+    remote_addrs       = [node.gw-b.interface.wan]
+    retransmit_timeout = "500ms"
+    child "net" {
+      local_ts     = [network.a]
+      remote_ts    = [network.b]
+      start_action = "start"
+    }
+  }
+}
+node "gw-b" {
+  interface "wan" { network = network.internet }
+  interface "lan" { network = network.b }
+  connection "to-a" {
+    remote_addrs = [node.gw-a.interface.wan]
+    child "net" {
+      local_ts  = [network.b]
+      remote_ts = [network.a]
+    }
+  }
+}
+node "host-b" {
+  implementation = "host"
+  interface "eth0" { network = network.b }
+}
+secret "psk" { secret = "lossy" }
+flow "call" {
+  from  = node.host-a
+  to    = node.host-b
+  rate  = "100pps"
+  size  = 200
+  start = "1500ms"
+  stop  = "3800ms"
+}
+expect "there is a tunnel" {
+  condition = result.node.gw-a.connection.to-b.established
+}
+`
+
+// fate is what a link decided about a packet.
+type fate struct {
+	drop   string
+	copies int
+}
+
+// decisions runs a lab and answers what was decided about each packet, by what it is.
+func decisions(t *testing.T, text string) map[string]fate {
+	t.Helper()
+	var mu sync.Mutex
+	all := map[string]fate{}
+	o := run(t, load(t, text), Engine{Decided: func(d Decision) {
+		mu.Lock()
+		defer mu.Unlock()
+		// The position in its flow of a packet that is known by its content is not
+		// part of what it is.
+		if d.Identity.Content != 0 {
+			d.Identity.Ordinal = 0
+		}
+		all[fmt.Sprintf("%d.%d %v %+v", d.Node, d.Interface, d.Direction, d.Identity)] = fate{d.Drop, d.Copies}
+	}}, sim.EngineOptions{})
+	if o.Flows[0].Sent < 200 {
+		t.Fatalf("only %d packets were sent", o.Flows[0].Sent)
+	}
+	return all
+}
+
+// TestSameDecisions: runs of one seed decide the same about the same packets, however
+// busy the host is. (make soak runs it 50 times.)
+func TestSameDecisions(t *testing.T) {
+	t.Parallel()
+	root(t)
+	want := decisions(t, lossy)
+	lost := 0
+	for _, f := range want {
+		if f.drop != "" {
+			lost++
+		}
+	}
+	if lost == 0 || lost == len(want) {
+		t.Fatalf("%d of %d packets were lost", lost, len(want))
+	}
+	for range repeats(1, 49) {
+		got := decisions(t, lossy)
+		both := 0
+		for _, id := range slices.Sorted(maps.Keys(want)) {
+			f, there := got[id]
+			if there {
+				both++
+			}
+			if there && f != want[id] {
+				t.Errorf("%s: %+v, then %+v", id, want[id], f)
+			}
+		}
+		if both < len(want)*9/10 {
+			t.Errorf("of %d packets only %d were there again (%d in all)", len(want), both, len(got))
+		}
+	}
+}
+
+// BenchmarkDelay: by how much an idle link of 10 ms delays more than that.
+func BenchmarkDelay(b *testing.B) {
+	if !canRun() {
+		b.Skip("needs network namespaces; cure: run as root")
+	}
+	for b.Loop() {
+		r, err := sim.New(load(b, hosts), sim.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		result, err := Engine{}.Run(b.Context(), r, sim.EngineOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		call := result.Flows[2]
+		b.ReportMetric(float64((call.DelayP50 - 10*time.Millisecond).Microseconds()), "us-late-p50")
+		b.ReportMetric(float64((call.DelayP99 - 10*time.Millisecond).Microseconds()), "us-late-p99")
+	}
+}
+
+// TestSegments: where a link has a model the box switches, else the kernel does.
+func TestSegments(t *testing.T) {
+	plan := load(t, hosts)
+	kind := func(standing bool) (kinds []string) {
+		all, err := segments(plan, standing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			kinds = append(kinds, fmt.Sprintf("%s %d %v %v", s.name, len(s.ends), s.switched, s.bridged))
+		}
+		return kinds
+	}
+	if d := cmp.Diff([]string{"left 2 true false", "right 2 false false"}, kind(false)); d != "" {
+		t.Errorf("of a run (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"left 2 true false", "right 2 false true"}, kind(true)); d != "" {
+		t.Errorf("of a standing lab (-want +got):\n%s", d)
+	}
+}
+
+// TestPacketOf tells the lab's packets from what kernels say of themselves.
+func TestPacketOf(t *testing.T) {
+	frame := func(mac byte, kind uint16, payload ...byte) []byte {
+		f := make([]byte, 14, 14+len(payload))
+		f[0], f[12], f[13] = mac, byte(kind>>8), byte(kind)
+		return append(f, payload...)
+	}
+	v4 := make([]byte, 28)
+	v4[0], v4[3] = 0x45, 24 // four octets of padding follow
+	v6 := make([]byte, 48)
+	v6[0], v6[5], v6[6], v6[7] = 0x60, 8, 58, 255
+	solicit, echo := slices.Clone(v6), slices.Clone(v6)
+	solicit[40], echo[40] = 135, 128
+	tests := map[string]struct {
+		frame []byte
+		bytes int // 0: not the lab's
+	}{
+		"IPv4":                {frame(2, 0x0800, v4...), 24},
+		"IPv4 multicast":      {frame(1, 0x0800, v4...), 0},
+		"ARP":                 {frame(2, 0x0806, v4...), 0},
+		"IPv6 echo":           {frame(2, 0x86dd, echo...), 48},
+		"IPv6 solicitation":   {frame(2, 0x86dd, solicit...), 0},
+		"IPv4 that is cut":    {frame(2, 0x0800, v4[:12]...), 0},
+		"IPv6 that is cut":    {frame(2, 0x86dd, v6[:30]...), 0},
+		"no payload whatever": {frame(2, 0x0800), 0},
+	}
+	for name, test := range tests {
+		packet, ok := packetOf(test.frame)
+		if ok != (test.bytes > 0) || len(packet) != test.bytes && ok {
+			t.Errorf("%s: %d bytes, %v", name, len(packet), ok)
+		}
+	}
+}
+
+// TestDeviceNames: names that Linux cannot have are shortened and stay apart.
+func TestDeviceNames(t *testing.T) {
+	n := topology.Node{Name: "n"}
+	for _, name := range []string{"an-interface-with-a-long-name", "an-interface-with-a-longer-name", tunnelDevice, "lo", "eth0"} {
+		n.Interfaces = append(n.Interfaces, topology.Interface{Name: name})
+	}
+	names := deviceNames(&n)
+	seen := map[string]bool{}
+	for _, name := range names {
+		if len(name) > deviceNameMax || seen[name] || name == tunnelDevice || name == "lo" {
+			t.Errorf("device name %q", name)
+		}
+		seen[name] = true
+	}
+	if names[4] != "eth0" {
+		t.Errorf("eth0 is called %q", names[4])
+	}
+}
