@@ -130,6 +130,6 @@ expect "the call is understandable" {
 }
 
 expect "the line is as slow as it should be" {
-  condition     = result.flow.call.delay_min > duration("15ms") && result.flow.call.delay_max < duration("60ms")
-  error_message = "one way took between ${humanize(result.flow.call.delay_min)} and ${humanize(result.flow.call.delay_max)}"
+  condition     = result.flow.call.delay_min > duration("15ms") && result.flow.call.delay_p50 < duration("30ms")
+  error_message = "one way took ${humanize(result.flow.call.delay_p50)} at the median, and ${humanize(result.flow.call.delay_min)} at least"
 }

@@ -22,6 +22,8 @@ type Options struct {
 	// OutDir is where the run's files are, for the lines that say where to find what was cut; empty where there
 	// are none.
 	OutDir string
+	// RealTime says that the run took the time that it shows.
+	RealTime bool
 }
 
 const (

@@ -16,8 +16,12 @@ import (
 // the ladder, the connections, the flows, the processes, what nodes gave up, the verdicts, and last the two lines of Closing.
 func Summary(w io.Writer, r *sim.Result, o Options) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  seed %d  %s of virtual time  %s\n", o.paint(boldStyle, "lab "+r.Lab), r.Seed,
-		instant(r.Ended), count(r.Events, "event", "events"))
+	kind := "virtual"
+	if o.RealTime {
+		kind = "real"
+	}
+	fmt.Fprintf(&b, "%s  seed %d  %s of %s time  %s\n", o.paint(boldStyle, "lab "+r.Lab), r.Seed,
+		instant(r.Ended), kind, count(r.Events, "event", "events"))
 	switch {
 	case r.Interrupted:
 		fmt.Fprintf(&b, "%s\n", o.paint(badStyle, "interrupted at "+instant(r.Ended)+" of "+instant(r.Until)))
