@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,10 +10,13 @@ import (
 	"github.com/ikelab/ikelab/topology"
 )
 
+// ErrNoEffect says that there was nothing to do.
+var ErrNoEffect = errors.New("no effect")
+
 // Do does an action that no step of the plan asks for, as a person does in a lab that
 // stands, and answers what the engine must do, in order. The name is what the trace
 // calls it. An error says why there was nothing to do: the plan has nobody to do it
-// to, or the lab is in a state in which it has no effect.
+// to, or the lab is in a state in which it has no effect (ErrNoEffect).
 func (r *Run) Do(now time.Duration, name string, a topology.Action) ([]Order, error) {
 	if err := r.checkStep(a); err != nil {
 		return nil, err
@@ -24,7 +28,7 @@ func (r *Run) Do(now time.Duration, name string, a topology.Action) ([]Order, er
 	orders := r.orders
 	r.orders = before
 	if problem != "" {
-		return nil, fmt.Errorf("%s at node %q has no effect: %s", a.Kind, a.Node, problem)
+		return nil, fmt.Errorf("%s at node %q has %w: %s", a.Kind, a.Node, ErrNoEffect, problem)
 	}
 	return orders, nil
 }

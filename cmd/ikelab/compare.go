@@ -151,6 +151,9 @@ func compareLab(ctx context.Context, std stdio, lab string, f compareFlags) erro
 		}
 	}
 	first, second := choices[0], choices[1]
+	if again, err := inUserNamespace(std, first, second); again {
+		return err
+	}
 	other, err := f.other()
 	if err != nil {
 		return err

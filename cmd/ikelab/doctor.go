@@ -36,7 +36,7 @@ const probeTimeout = 10 * time.Second
 
 // Who calls for what.
 const (
-	forNetns = "--engine netns, which comes with a later version"
+	forNetns = "--engine netns, up"
 	forTests = "make test"
 )
 

@@ -6,52 +6,109 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/rootless"
+	"github.com/ikelab/ikelab/node/daemon"
+	"github.com/ikelab/ikelab/sim/netns"
 )
 
 // netlinkXfrm is NETLINK_XFRM of linux/netlink.h, the kernel's IPsec interface.
 const netlinkXfrm = 6
 
+// What doctor calls the right to have namespaces, and how one gets it.
+const (
+	rightsCapability = "rights"
+	rightsCure       = "run as root, or allow user namespaces: sysctl -w user.max_user_namespaces=10000, " +
+		"kernel.unprivileged_userns_clone=1 on Debian's older kernels, kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu; " +
+		"a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN"
+)
+
+// netnsProbes are what labs in namespaces need.
+func netnsProbes() []probe {
+	inside := sync.OnceValues(func() (map[string]tried, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+		defer cancel()
+		return tryInside(ctx)
+	})
+	all := []probe{
+		{
+			name: rightsCapability,
+			what: forNetns,
+			cure: rightsCure,
+			try: func(context.Context) (string, error) {
+				if _, err := inside(); err != nil {
+					return "", fmt.Errorf("user id is %d: %w", os.Geteuid(), err)
+				}
+				if rootless.Needed() {
+					return fmt.Sprintf("user id is %d, and a user namespace can be had", os.Geteuid()), nil
+				}
+				return "user id is 0, and a new network namespace was made", nil
+			},
+		},
+		{
+			name: "state-folder",
+			what: forNetns + ": where labs leave what has to be cleared away",
+			cure: "set IKELAB_STATE_DIR, or for others than root XDG_RUNTIME_DIR, to a folder that is yours",
+			try:  tryStateFolder,
+		},
+	}
+	for _, t := range trials() {
+		all = append(all, probe{
+			name: t.name, what: forNetns + ": " + t.what, cure: t.cure,
+			try: func(context.Context) (string, error) {
+				found, err := inside()
+				switch {
+				case err != nil:
+					return "", errors.New("cannot be tried without " + rightsCapability)
+				case found[t.name].Error != "":
+					return "", errors.New(found[t.name].Error)
+				}
+				return found[t.name].Found, nil
+			},
+		})
+	}
+	return all
+}
+
+// tryStateFolder looks whether the folder of labs' state can be written to, or made.
+func tryStateFolder(context.Context) (string, error) {
+	for dir := netns.StateDir(); ; dir = filepath.Dir(dir) {
+		err := unix.Access(dir, unix.W_OK|unix.X_OK)
+		switch {
+		case err == nil && dir == netns.StateDir():
+			return dir + " can be written to", nil
+		case err == nil:
+			return dir + " can be written to, where " + netns.StateDir() + " will be", nil
+		case errors.Is(err, unix.ENOENT) && dir != filepath.Dir(dir):
+		default:
+			return "", fmt.Errorf("%s: %w", dir, err)
+		}
+	}
+}
+
 // hostProbes are the capabilities of a Linux host.
 func hostProbes() []probe {
-	return []probe{
+	return append(netnsProbes(), []probe{
 		{
-			name: "root",
-			what: forNetns,
-			cure: "run as root, or in a user namespace: unshare --map-root-user --net",
+			name: "strongswan",
+			what: forTests + ": a real peer",
+			cure: "make daemons (Debian and its kin; needs no root)",
 			try: func(context.Context) (string, error) {
-				if uid := os.Geteuid(); uid != 0 {
-					return "", fmt.Errorf("user id is %d", uid)
-				}
-				return "user id is 0", nil
-			},
-		},
-		{
-			name: "network-namespaces",
-			what: forNetns,
-			cure: "as root, or with user namespaces allowed (sysctl kernel.unprivileged_userns_clone=1; not in a container that drops CAP_SYS_ADMIN)",
-			try: func(ctx context.Context) (string, error) {
-				if err := inNamespace(ctx, "true"); err != nil {
-					return "", err
-				}
-				return "a new one was made and left", nil
-			},
-		},
-		{
-			name: "tun",
-			what: forNetns + ": the userspace data plane",
-			cure: "modprobe tun; in a container: --device /dev/net/tun",
-			try: func(context.Context) (string, error) {
-				f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+				tree, err := daemon.Find()
 				if err != nil {
 					return "", err
 				}
-				return "/dev/net/tun opens", f.Close()
+				return "unpacked in " + tree.Root, nil
 			},
 		},
 		{
 			name: "xfrm",
-			what: forNetns + `: dataplane = "kernel"`,
+			what: `dataplane = "kernel", which comes with a later version`,
 			cure: "a kernel with CONFIG_XFRM_USER: modprobe xfrm_user",
 			try: func(context.Context) (string, error) {
 				fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, netlinkXfrm)
@@ -63,7 +120,7 @@ func hostProbes() []probe {
 		},
 		{
 			name: "esp",
-			what: forNetns + `: dataplane = "kernel"`,
+			what: `dataplane = "kernel", which comes with a later version`,
 			cure: "a kernel with CONFIG_INET_ESP and CONFIG_CRYPTO_GCM: modprobe esp4; and apt-get install iproute2",
 			try: func(ctx context.Context) (string, error) {
 				// Documentation addresses and a key of zeroes, in a namespace that ends with the command.
@@ -86,18 +143,31 @@ func hostProbes() []probe {
 				return "the kernel took a netem queue", nil
 			},
 		},
+		toolProbe("ip", "looking into a lab: ip netns, ikelab exec NODE -- ip", "apt-get install iproute2", "-V"),
+		toolProbe("ping", "looking into a lab", "apt-get install iputils-ping", "-V"),
+		toolProbe("tcpdump", forTests+"; looking into a lab", "apt-get install tcpdump", "--version"),
+		toolProbe("iperf3", forTests+"; measuring in a lab", "apt-get install iperf3", "--version"),
+		toolProbe("nft", forTests+"; looking into a lab", "apt-get install nftables", "--version"),
+	}...)
+}
+
+// netnsError gives a reason for which a lab cannot be had in namespaces its exit status: where the host lacks
+// something that doctor knows, that is the reason.
+func netnsError(ctx context.Context, err error) error {
+	for _, c := range examine(ctx, netnsProbes()) {
+		if !c.OK && c.Name != "udp-segmentation" && c.Name != "ipv6" {
+			return capabilityError("this host lacks %s: %s; cure: %s (%w)", c.Name, c.Found, c.Cure, err)
+		}
 	}
+	return internalError("%w", err)
 }
 
 // inNamespace runs a program in a network namespace of its own, which ends with it. Without root it is made inside
 // a user namespace.
 func inNamespace(ctx context.Context, name string, args ...string) error {
-	path, err := exec.LookPath(name)
+	path, err := lookUp(name)
 	if err != nil {
-		// Debian keeps ip and tc where only root's PATH looks.
-		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil {
-			return fmt.Errorf("no %s in PATH", name)
-		}
+		return fmt.Errorf("no %s in PATH", name)
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}

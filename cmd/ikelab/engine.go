@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/ikelab/ikelab/sim"
@@ -47,14 +49,9 @@ func engineError(name string, err error) error {
 	if errors.As(err, &unsupported) {
 		return usageError("%w", err)
 	}
-	return internalError("engine %s: %w", name, err)
-}
-
-// engineByName makes the engine of a name.
-func engineByName(name string) (sim.Engine, error) {
-	e, err := engineNamed(name)
-	if err != nil {
-		return nil, err
+	err = fmt.Errorf("engine %s: %w", name, err)
+	if name == netnsEngine.name {
+		return netnsError(context.Background(), err)
 	}
-	return e.make(), nil
+	return internalError("%w", err)
 }

@@ -21,6 +21,15 @@ func main() {
 	os.Exit(status)
 }
 
+// Names of the hidden commands, by which the program starts itself.
+const (
+	holderCommand   = "holder"
+	rootlessCommand = "rootless"
+	probeCommand    = "probe"
+)
+
+var hiddenCommands = []string{holderCommand, rootlessCommand, probeCommand}
+
 // stdio is what a command reads and writes.
 type stdio struct {
 	in       io.Reader
@@ -63,6 +72,7 @@ command line is wrong; 3 this host lacks something, named; 4 an internal or IO e
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w; see %s --help", err, cmd.CommandPath())
 	})
+	root.AddCommand(standingCommands(std)...)
 	root.AddCommand(
 		newRunCommand(std),
 		newCompareCommand(std),

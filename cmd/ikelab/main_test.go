@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,10 @@ import (
 var update = flag.Bool("update", false, "rewrite golden files")
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && slices.Contains(hiddenCommands, os.Args[1]) {
+		// The program starts itself, and this binary stands for it.
+		os.Exit(execute(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+	}
 	flag.Parse()
 	status := m.Run()
 	if built.dir != "" {

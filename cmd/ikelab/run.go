@@ -59,7 +59,7 @@ ends the program at once.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.engine, "engine", "sim", "sim: virtual time; netns and guest come with later versions")
+	flags.StringVar(&f.engine, "engine", "sim", "sim: virtual time; netns: real network namespaces; guest comes with a later version")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed in place of the lab's")
 	flags.StringArrayVar(&f.vars, "var", nil, "value of a variable of the lab, `name=value`; may be repeated")
 	flags.DurationVar(&f.until, "until", 0, "end the run at this virtual time, before the lab's own end")
@@ -70,10 +70,14 @@ ends the program at once.`,
 
 // runLab is run, its command line being read.
 func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
-	engine, err := engineByName(f.engine)
+	choice, err := engineNamed(f.engine)
 	if err != nil {
 		return err
 	}
+	if again, err := inUserNamespace(std, choice); again {
+		return err
+	}
+	engine := choice.make()
 	plan, err := loadLab(std, lab, f.vars)
 	if err != nil {
 		return err
@@ -143,5 +147,6 @@ func printResult(std stdio, result *sim.Result, f runFlags) error {
 		RowsMax:      rowsPrintedMax,
 		RungsMax:     rungsPrintedMax,
 		OutDir:       f.out,
+		RealTime:     f.engine == netnsEngine.name,
 	})
 }

@@ -90,7 +90,7 @@ process "p" {
 		{"until nothing", []string{"run", "--until", "0s", good}, exitUsage, nil, []string{"--until 0s"}},
 		{"until what", []string{"run", "--until", "5", good}, exitUsage, nil, []string{"--until"}},
 		{"unknown engine", []string{"run", "--engine", "warp", good}, exitUsage, nil, []string{"warp", "sim, netns, guest"}},
-		{"an engine to come", []string{"run", "--engine", "netns", good}, exitUsage, nil, []string{"comes with a later version", "--engine sim"}},
+		{"an engine to come", []string{"run", "--engine", "guest", good}, exitUsage, nil, []string{"comes with a later version", "--engine sim"}},
 		{"a variable of no lab", []string{"run", "--var", "nope=1", good}, exitUsage, nil, []string{"nope"}},
 		{"commands in virtual time", []string{"run", commands}, exitUsage, nil, []string{`commands.hcl:28: process "p"`, "--engine netns"}},
 		{"commands, validated", []string{"validate", commands}, exitOK, []string{"commands.hcl"}, nil},

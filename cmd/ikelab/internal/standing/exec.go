@@ -1,0 +1,115 @@
+package standing
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os/exec"
+	"slices"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ikelab/ikelab/sim/netns"
+	"github.com/ikelab/ikelab/topology"
+)
+
+// execFiles are how many files come with an exec: standard input, output and error.
+const execFiles = 3
+
+// exec starts a command and says how it ended.
+func (c *client) exec(in *json.Decoder, spec *Command) {
+	n, err := c.nodeOf(spec)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	cmd := &exec.Cmd{
+		Path: spec.Path, Args: spec.Args, Env: spec.Env, Dir: spec.Dir,
+		Stdin: c.files[0], Stdout: c.files[1], Stderr: c.files[2], SysProcAttr: &syscall.SysProcAttr{},
+	}
+	if cmd.Env == nil {
+		cmd.Env = []string{} // nil would be the holder's own
+	}
+	if spec.Terminal {
+		cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true // Ctty 0 is standard input
+	}
+	if err := c.held.lab.Exec(n, cmd); err != nil {
+		f := &Failure{KindNoStart, err.Error()}
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			f.Kind = KindNotFound
+		case errors.Is(err, netns.ErrEnded):
+			f.Kind = KindInternal
+		}
+		c.fail(f)
+		return
+	}
+	closeAll(c.files) // the command has its own
+	c.files = nil
+	if err := c.send(reply{Started: true}, writeTimeout); err != nil {
+		c.held.log.Info("a client went as its command started", "error", err)
+	}
+	var mu sync.Mutex
+	ended := false // the process number may be somebody else's
+	signal := func(s syscall.Signal) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !ended {
+			_ = netns.Signal(cmd, s) // it may be about to end by itself
+		}
+	}
+	said := c.listen(in)
+	go func() {
+		for m := range said {
+			if m.Signal > 0 {
+				signal(syscall.Signal(m.Signal))
+			}
+		}
+		signal(syscall.SIGKILL) // the client is gone
+	}()
+	// Learn of the end without taking the number away.
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	mu.Lock()
+	ended = true
+	mu.Unlock()
+	_ = cmd.Wait() // its state says how it ended
+	c.end(reply{ExitStatus: netns.ExitStatus(cmd.ProcessState)})
+}
+
+// nodeOf checks an exec and finds its node.
+func (c *client) nodeOf(spec *Command) (int, error) {
+	if spec == nil || spec.Path == "" || len(spec.Args) == 0 || len(c.files) != execFiles {
+		return 0, usage("an exec needs a command and %d files", execFiles)
+	}
+	var names []string
+	for _, n := range c.held.plan.Nodes {
+		names = append(names, n.Name)
+	}
+	i := slices.Index(names, spec.Node)
+	if i < 0 {
+		return 0, usage("the lab has no node %q: %s", spec.Node, DidYouMean(spec.Node, names))
+	}
+	return i, nil
+}
+
+// describe says what an action was.
+func describe(a topology.Action) string {
+	text := a.Kind + " " + a.Node
+	for _, part := range []string{a.Interface, a.Connection, a.Child} {
+		if part != "" {
+			text += "." + part
+		}
+	}
+	for _, p := range a.Addresses {
+		text += " " + p.String()
+	}
+	return text
+}

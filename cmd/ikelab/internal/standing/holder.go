@@ -1,0 +1,382 @@
+package standing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ikelab/ikelab/sim"
+	"github.com/ikelab/ikelab/sim/netns"
+	"github.com/ikelab/ikelab/sim/trace"
+	"github.com/ikelab/ikelab/topology"
+)
+
+// Spec says which lab is to stand.
+type Spec struct {
+	Source Source  `json:"source"`
+	Seed   *uint64 `json:"seed,omitempty"`
+}
+
+// Ready is what a holder says once its lab stands.
+type Ready struct {
+	ID     string      `json:"id"`
+	Folder string      `json:"folder"`
+	Holder int         `json:"holder"`
+	Nodes  []ReadyNode `json:"nodes"`
+	Steps  []string    `json:"steps,omitempty"`
+}
+
+// ReadyNode is a node of a lab that stands.
+type ReadyNode struct {
+	Name           string `json:"name"`
+	Implementation string `json:"implementation"`
+	Namespace      string `json:"namespace"`
+}
+
+// standingDuration is how long a lab stands when nobody takes it down. Nobody waits for it.
+const standingDuration = 100 * 365 * 24 * time.Hour
+
+// clientsMax bounds how many are served at a time.
+const clientsMax = 64
+
+// Held is a lab that stands.
+type Held struct {
+	spec Spec
+	plan *topology.Plan // with everything that the run goes without
+	lab  *netns.Lab
+	seed uint64
+	taps *taps
+	log  *slog.Logger
+
+	listener *net.UnixListener
+	stop     context.CancelFunc
+	ended    chan struct{} // closed when the lab is to go
+
+	mu      sync.Mutex
+	failed  string
+	clients sync.WaitGroup
+}
+
+// RefusedError says that the lab is wrong, not the host.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap is the reason.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Build makes a lab that stands. What it answers must be served, or closed.
+func Build(spec Spec, log *slog.Logger) (*Held, error) {
+	plan, diags := spec.Source.Load()
+	if diags.HasErrors() || plan == nil {
+		return nil, &RefusedError{errors.New(diags.Error())}
+	}
+	run, err := sim.New(Bare(plan), sim.Options{Seed: spec.Seed, Trace: trace.Options{RecordsMax: 1}})
+	if err != nil {
+		return nil, &RefusedError{err}
+	}
+	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, ended: make(chan struct{})}
+	if spec.Seed != nil {
+		h.seed = *spec.Seed
+	}
+	if h.lab, err = netns.Create(run, netns.Options{Standing: true, Tap: h.taps}); err != nil {
+		return nil, err
+	}
+	if err := h.listen(); err != nil {
+		return nil, errors.Join(err, h.lab.Close())
+	}
+	return h, nil
+}
+
+// Bare is a plan without what happens in a lab by itself: steps, flows, processes and expectations are a person's, and
+// nothing is judged.
+func Bare(plan *topology.Plan) *topology.Plan {
+	bare := *plan
+	bare.Flows, bare.Steps, bare.Processes, bare.Expectations, bare.Watches = nil, nil, nil, nil, nil
+	bare.Lab.Duration = standingDuration
+	bare.Lab.InvariantsOff = sim.Invariants()
+	return &bare
+}
+
+// listen opens the control socket, for the holder's own user.
+func (h *Held) listen() error {
+	err := withSocketPath(h.lab.ID(), func(path string) error {
+		var err error
+		if h.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"}); err != nil {
+			return err
+		}
+		h.listener.SetUnlinkOnClose(false) // it goes with the folder
+		return os.Chmod(path, 0o600)
+	})
+	if err != nil {
+		return fmt.Errorf("control socket of lab %q: %w", h.lab.ID(), err)
+	}
+	return nil
+}
+
+// Ready says what the maker of the lab wants to know.
+func (h *Held) Ready() Ready {
+	r := Ready{ID: h.lab.ID(), Folder: netns.Folder(h.lab.ID()), Holder: os.Getpid()}
+	for _, n := range h.lab.State().Nodes {
+		r.Nodes = append(r.Nodes, ReadyNode{n.Name, n.Implementation, n.Namespace})
+	}
+	for _, s := range h.plan.Steps {
+		r.Steps = append(r.Steps, s.Name)
+	}
+	return r
+}
+
+// LogFile is where the holder's log belongs.
+func LogFile(id string) string { return filepath.Join(netns.Folder(id), "log") }
+
+// Start begins the lab's time.
+func (h *Held) Start() { h.lab.Start() }
+
+// Serve lets the lab stand until the context is cancelled or a client asks for its end.
+func (h *Held) Serve(ctx context.Context) error {
+	ctx, h.stop = context.WithCancel(ctx)
+	defer h.stop()
+	context.AfterFunc(ctx, func() { close(h.ended); _ = h.listener.Close() })
+	accepting := make(chan struct{})
+	go func() {
+		defer close(accepting)
+		h.accept()
+	}()
+	if _, err := h.lab.Drive(ctx, nil); err != nil {
+		// Nothing moves any more, but a person can still look at what is there.
+		h.log.Error("the lab has failed", "error", err)
+		h.mu.Lock()
+		h.failed = err.Error()
+		h.mu.Unlock()
+	}
+	<-ctx.Done()
+	<-accepting
+	return nil
+}
+
+// Close takes the lab down.
+func (h *Held) Close() error {
+	_ = h.listener.Close() // it may be closed already
+	err := h.lab.Close()
+	h.clients.Wait() // what they started has ended with the lab
+	return err
+}
+
+// failure is why the lab cannot be acted on, nil for one that works.
+func (h *Held) failure() *Failure {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.failed == "" {
+		return nil
+	}
+	return &Failure{KindInternal, "the lab has failed: " + h.failed}
+}
+
+func (h *Held) accept() {
+	slots := make(chan struct{}, clientsMax)
+	for {
+		conn, err := h.listener.AcceptUnix()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				h.log.Error("control socket", "error", err)
+			}
+			return
+		}
+		slots <- struct{}{}
+		h.clients.Go(func() {
+			defer func() { <-slots }()
+			c := &client{held: h, conn: conn}
+			c.serve()
+		})
+	}
+}
+
+// client is a connection.
+type client struct {
+	held  *Held
+	conn  *net.UnixConn
+	mu    sync.Mutex // of out
+	files []*os.File
+}
+
+// send sends a message, which waits at most so long for a client that does not read.
+func (c *client) send(r reply, wait time.Duration) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	deadline := time.Time{}
+	if wait > 0 {
+		deadline = time.Now().Add(wait)
+	}
+	if err := c.conn.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
+	_, err = c.conn.Write(append(text, '\n'))
+	return err
+}
+
+// end sends the last message.
+func (c *client) end(r reply) {
+	r.Done = true
+	if err := c.send(r, writeTimeout); err != nil {
+		c.held.log.Info("a client went without its answer", "error", err)
+	}
+}
+
+func (c *client) fail(err error) { c.end(reply{Error: failureOf(err)}) }
+
+// serve does what one client asks.
+func (c *client) serve() {
+	defer func() {
+		closeAll(c.files)
+		_ = c.conn.Close()
+	}()
+	cred, err := peer(c.conn)
+	if err == nil && int(cred.Uid) != os.Geteuid() && cred.Uid != 0 {
+		err = usage("the lab belongs to user id %d, not to %d", os.Geteuid(), cred.Uid)
+	}
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(helloTimeout)); err != nil {
+		return
+	}
+	in, hello, files, err := receiveHello(c.conn)
+	if err != nil {
+		c.held.log.Info("a client said nothing that makes sense", "error", err)
+		return
+	}
+	c.files = files
+	var r request
+	if err := in.Decode(&r); err != nil {
+		c.fail(usage("the request cannot be read: %v", err))
+		return
+	}
+	if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
+		return
+	}
+	if hello.Version != Version && r.Command != commandStop {
+		c.fail(usage("the lab is held by another version of ikelab (protocol %d, this one speaks %d); use that one, or take the lab down with: ikelab down %s",
+			Version, hello.Version, c.held.lab.ID()))
+		return
+	}
+	switch r.Command {
+	case commandStatus:
+		s := statusOf(c.held.lab.State())
+		s.Lab, s.Description, s.File, s.Seed, s.Holder = c.held.lab.ID(), c.held.plan.Lab.Description, c.held.spec.Source.Path, c.held.seed, os.Getpid()
+		if f := c.held.failure(); f != nil {
+			s.Failed = f.Text
+		}
+		c.end(reply{Status: &s})
+	case commandDo:
+		c.do(r.Do)
+	case commandExec:
+		c.exec(in, r.Exec)
+	case commandCapture:
+		c.capture(in, r.Capture)
+	case commandStop:
+		c.end(reply{Text: "stopping"})
+		c.held.stop()
+	default:
+		c.fail(usage("there is no command %q", r.Command))
+	}
+}
+
+// do does an action by hand.
+func (c *client) do(what string) {
+	name, action, err := c.held.spec.Source.actionOf(c.held.plan, what)
+	if err == nil {
+		if f := c.held.failure(); f != nil {
+			err = f
+		}
+	}
+	if err == nil {
+		if err = c.held.lab.Do(name, action); errors.Is(err, sim.ErrNoEffect) {
+			err = usage("%v", err)
+		}
+	}
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.held.log.Info("by hand", "step", name, "action", action.Kind, "node", action.Node)
+	c.end(reply{Text: describe(action)})
+}
+
+// listen tells a channel of what the client still says, and closes it when the client is gone.
+func (c *client) listen(in *json.Decoder) <-chan more {
+	said := make(chan more, 16)
+	go func() {
+		defer close(said)
+		for {
+			var m more
+			if err := in.Decode(&m); err != nil {
+				return
+			}
+			said <- m
+		}
+	}()
+	return said
+}
+
+// capture sends packets until the client or the lab has had enough.
+func (c *client) capture(in *json.Decoder, spec *captureSpec) {
+	if spec == nil {
+		spec = &captureSpec{}
+	}
+	one, interfaces, err := newTap(c.held.plan, spec.Links)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	keys, err := profile(c.held.lab)
+	if err == nil {
+		err = c.send(reply{Started: true, Profile: keys}, writeTimeout)
+	}
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.held.taps.add(one)
+	defer c.held.taps.remove(one)
+	stop := make(chan struct{})
+	said := c.listen(in)
+	go func() {
+		select {
+		case _, there := <-said:
+			if !there {
+				_ = c.conn.Close() // which ends a write that waits
+			}
+		case <-c.held.ended:
+			// What a reader does not take by then is lost.
+			time.AfterFunc(time.Second, func() { _ = c.conn.Close() })
+		}
+		c.held.taps.remove(one)
+		close(stop)
+		for range said { //nolint:revive // until the client is gone
+		}
+	}()
+	packets, err := one.pump(c.held.lab.State().Epoch, interfaces, stop, func(data []byte) error {
+		return c.send(reply{Data: data}, 0)
+	})
+	if err != nil {
+		c.held.log.Info("a capture ended", "error", err)
+		return
+	}
+	if keys, err = profile(c.held.lab); err != nil {
+		c.fail(err)
+		return
+	}
+	c.end(reply{Packets: packets, Dropped: one.dropped.Load(), Profile: keys})
+}
