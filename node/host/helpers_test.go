@@ -117,6 +117,8 @@ type world struct {
 type journal struct {
 	mu      sync.Mutex
 	changed chan struct{}
+	// quiet journals keep nothing.
+	quiet   bool
 	events  []node.Event
 	packets []node.PacketOut
 }
@@ -124,6 +126,9 @@ type journal struct {
 func (j *journal) observe(out node.Output) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.quiet {
+		return
+	}
 	switch out := out.(type) {
 	case *node.Event:
 		j.events = append(j.events, *out)

@@ -21,7 +21,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if trafficMain() {
+		return // this process is an end of a benchmark's flow
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // TestTunnel brings a tunnel up and uses it, in both forms and families.
 func TestTunnel(t *testing.T) {
