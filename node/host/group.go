@@ -46,9 +46,10 @@ func (g *grouper) reset() {
 func (g *grouper) add(a *association, packets []outPacket, i int) {
 	p := &packets[i]
 	latest := &g.latest[p.flow%flowsTrackedMax]
-	at := max(int(*latest)-1, len(g.groups)-groupsLookedAtMax, 0)
+	own := int(*latest) - 1
+	at := max(own, len(g.groups)-groupsLookedAtMax, 0)
 	for ; at < len(g.groups); at++ {
-		if g.groups[at].takes(a, p) {
+		if g.groups[at].takes(a, p, at == own) {
 			break
 		}
 	}
@@ -65,13 +66,14 @@ func (g *grouper) add(a *association, packets []outPacket, i int) {
 	*latest = int32(at) + 1
 }
 
-// takes says whether a packet can be the group's next segment.
-func (d *group) takes(a *association, p *outPacket) bool {
+// takes says whether a packet can be the group's next segment. A shorter one, which
+// ends it, must be of the flow that the group is for: others would end it early.
+func (d *group) takes(a *association, p *outPacket, own bool) bool {
 	if d.association != a || d.trafficClass != p.trafficClass || d.count == segmentsMax {
 		return false
 	}
 	if !a.encap {
 		return true // each is its own datagram
 	}
-	return !d.closed && p.size <= d.size && (d.count+1)*(d.size+headroomBytes+tailBytes) <= segmentBytesMax
+	return !d.closed && (p.size == d.size || own && p.size < d.size) && (d.count+1)*(d.size+headroomBytes+tailBytes) <= segmentBytesMax
 }
