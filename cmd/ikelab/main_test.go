@@ -101,7 +101,13 @@ func program(t *testing.T, buildFlags ...string) string {
 // process runs a program of ours in a fresh process.
 func process(t *testing.T, path string, env []string, args ...string) outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), processTimeout)
+	return processFor(t, processTimeout, path, env, args...)
+}
+
+// processFor is process with a limit of its own, and may be called from any goroutine.
+func processFor(t *testing.T, limit time.Duration, path string, env []string, args ...string) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -110,7 +116,8 @@ func process(t *testing.T, path string, env []string, args ...string) outcome {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s %s: %v", path, strings.Join(args, " "), err)
+		t.Errorf("%s %s: %v", path, strings.Join(args, " "), err)
+		return outcome{err: err.Error(), status: -1}
 	}
 	return outcome{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 }
