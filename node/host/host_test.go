@@ -309,6 +309,16 @@ func TestAddressesAndLinks(t *testing.T) {
 	if n := sockets(); n != before {
 		t.Errorf("%d sockets after %d", n, before)
 	}
+	// An address in place of another is one change.
+	w.address(w.gateway[0], "lan", "10.77.0.9/24")
+	w.removeAddress(w.gateway[0], "lan", "10.1.0.1/24")
+	j.wait(t, 3, node.EventAddressChanged, "")
+	if got := h.Addresses()[0]; len(got) != 2 || got[1] != prefix("10.77.0.9/24") {
+		t.Errorf("addresses are %v", got)
+	}
+	w.address(w.gateway[0], "lan", "10.1.0.1/24")
+	w.removeAddress(w.gateway[0], "lan", "10.77.0.9/24")
+	j.wait(t, 4, node.EventAddressChanged, "")
 	link := func(up bool) {
 		in(t, w.gateway[0], func() error {
 			l, err := netlink.LinkByName("wan")

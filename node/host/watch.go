@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/node"
@@ -22,6 +23,9 @@ const (
 	mtuDefaultBytes = 1500
 	// watchBufferBytes is room for the notifications of many changes at once.
 	watchBufferBytes = 1 << 20
+	// settle is how long changes of addresses are gathered: an address that replaces
+	// another is two changes for netlink and one for everybody else.
+	settle = 5 * time.Millisecond
 )
 
 // attachment is an interface as the kernel has it.
@@ -31,14 +35,26 @@ type attachment struct {
 	index     int
 	up        bool
 	addresses []netip.Prefix
-	mtu       int
+	// latest are the addresses by the kernel's latest notification; they become
+	// addresses when they have settled.
+	latest []netip.Prefix
+	mtu    int
 }
 
 // watcher listens to the kernel's changes of links and addresses: one socket for
 // both, so that they come in their order.
-type watcher struct{ socket *nl.NetlinkSocket }
+type watcher struct {
+	socket *nl.NetlinkSocket
+	// settling is set while addresses settle.
+	settling *time.Timer
+}
 
-func (w *watcher) close() { w.socket.Close() }
+func (w *watcher) close() {
+	w.socket.Close()
+	if w.settling != nil {
+		w.settling.Stop()
+	}
+}
 
 // watch reads how the interfaces are and begins to follow them. The lock is held.
 func (h *Host) watch() error {
@@ -75,6 +91,7 @@ func (h *Host) watch() error {
 		}
 		a.index, a.up, a.mtu = link.index, link.up, link.mtu
 		a.addresses = h.ordered(i, addresses[link.index])
+		a.latest = a.addresses
 	}
 	h.workers.Add(1)
 	go h.follow(s)
@@ -219,8 +236,9 @@ func (h *Host) linkNotified(gone bool, data []byte) {
 				a.index = 0
 			}
 			h.linkIs(i, state)
-			if gone && len(a.addresses) > 0 {
-				h.addressesAre(i, nil)
+			if gone {
+				a.latest = nil
+				h.settleAddresses()
 			}
 		case a.index == 0 && a.device == name && !gone:
 			a.index = state.index
@@ -239,6 +257,7 @@ func (h *Host) linkIs(i int, state linkState) {
 	if a.up == state.up {
 		return
 	}
+	h.takeAddresses() // what came before comes first
 	a.up = state.up
 	kind := node.EventInterfaceDown
 	if a.up {
@@ -281,20 +300,38 @@ func (h *Host) addressNotified(gone bool, data []byte) {
 		return
 	}
 	p := netip.PrefixFrom(ip.Unmap(), int(info.Prefixlen))
-	now := slices.DeleteFunc(slices.Clone(h.interfaces[i].addresses), func(o netip.Prefix) bool { return o == p })
+	a := &h.interfaces[i]
+	a.latest = slices.DeleteFunc(slices.Clone(a.latest), func(o netip.Prefix) bool { return o == p })
 	if !gone && flags&unix.IFA_F_TENTATIVE == 0 {
-		now = append(now, p)
+		a.latest = append(a.latest, p)
 	}
-	if now = h.ordered(i, now); !slices.Equal(now, h.interfaces[i].addresses) {
-		h.addressesAre(i, now)
+	h.settleAddresses()
+}
+
+// settleAddresses takes changes of addresses up in a while, unless that is under way.
+func (h *Host) settleAddresses() {
+	if h.watcher.settling == nil {
+		h.watcher.settling = time.AfterFunc(settle, func() { h.enter(h.takeAddresses) })
 	}
 }
 
-// addressesAre takes up the addresses of interface i.
-func (h *Host) addressesAre(i int, addresses []netip.Prefix) {
-	h.interfaces[i].addresses = addresses
-	h.event(node.Event{Kind: node.EventAddressChanged, Interface: i})
-	h.addressesChanged()
+// takeAddresses takes up the addresses of all interfaces as the kernel has them.
+func (h *Host) takeAddresses() {
+	if h.watcher.settling != nil {
+		h.watcher.settling.Stop()
+		h.watcher.settling = nil
+	}
+	changed := false
+	for i := range h.interfaces {
+		a := &h.interfaces[i]
+		if latest := h.ordered(i, a.latest); !slices.Equal(latest, a.addresses) {
+			a.addresses, changed = latest, true
+			h.event(node.Event{Kind: node.EventAddressChanged, Interface: i})
+		}
+	}
+	if changed {
+		h.addressesChanged()
+	}
 }
 
 // reread looks at all interfaces, because notifications were lost.
@@ -311,10 +348,9 @@ func (h *Host) reread() {
 			a.index = 0
 		}
 		h.linkIs(i, link)
-		if now := h.ordered(i, addresses[link.index]); !slices.Equal(now, a.addresses) {
-			h.addressesAre(i, now)
-		}
+		a.latest = addresses[link.index]
 	}
+	h.takeAddresses()
 }
 
 // addressesChanged brings everything up to date that depends on interfaces.
