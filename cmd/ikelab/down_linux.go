@@ -57,7 +57,7 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 	for _, id := range dead {
 		words[id] = lastWords(id)
 	}
-	swept, err := netns.Sweep()
+	swept, err := sweep()
 	if err != nil {
 		return internalError("%w", err)
 	}
@@ -113,6 +113,24 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 		return line(std, "no lab stands; nothing to do")
 	}
 	return errors.Join(errs...)
+}
+
+// A run without root whose process was killed takes a moment to end: that of its process namespace.
+const (
+	sweepFor   = 500 * time.Millisecond
+	sweepPause = 25 * time.Millisecond
+)
+
+// sweep clears away what dead labs left, and looks again for a while where a run may be dying.
+func sweep() (all []netns.Swept, err error) {
+	for begun := time.Now(); ; time.Sleep(sweepPause) {
+		some, err := netns.Sweep()
+		all = append(slices.DeleteFunc(all, func(s netns.Swept) bool { return s.Standing }), some...)
+		runs := slices.ContainsFunc(some, func(s netns.Swept) bool { return s.Standing && standing.IsRun(s.ID) })
+		if err != nil || !runs || time.Since(begun) > sweepFor {
+			return all, err
+		}
+	}
 }
 
 // lastWordsBytes is how much of a log is shown.

@@ -85,21 +85,28 @@ func (s Source) actionOf(plan *topology.Plan, what string) (name string, a topol
 		return "", topology.Action{}, usage("an action is one line")
 	}
 	label := byHand
-	for slices.Contains(names, label) {
+	for slices.Contains(names, label) || slices.Contains(names, label+"_") {
 		label += "_"
 	}
 	const before = "  action = "
 	typed := s
 	typed.Text = slices.Concat(s.Text, fmt.Appendf(nil, "\nstep %q {\n  at = \"0s\"\n%s%s\n}\n", label, before, what))
-	line := bytes.Count(typed.Text, []byte("\n")) - 1
+	line, more := bytes.Count(typed.Text, []byte("\n"))-1, 1
+	function, arguments, _ := strings.Cut(what, "(")
+	function = strings.TrimSpace(function)
+	if function == topology.ActionStart {
+		// A lab must kill what it starts, and a person can have done so.
+		typed.Text = fmt.Appendf(typed.Text, "\nstep %q {\n  at = \"0s\"\n  action = %s(%s\n}\n", label+"_", topology.ActionKill, arguments)
+		more++
+	}
 	with, diags := typed.Load()
-	if function, _, _ := strings.Cut(what, "("); diags.HasErrors() && strings.Contains(diags.Error(), "unknown function") {
-		return "", topology.Action{}, usage("there is no action %q: %s", strings.TrimSpace(function), DidYouMean(strings.TrimSpace(function), actions))
+	if diags.HasErrors() && strings.Contains(diags.Error(), "unknown function") {
+		return "", topology.Action{}, usage("there is no action %q: %s", function, DidYouMean(function, actions))
 	}
 	if diags.HasErrors() || with == nil {
 		return "", topology.Action{}, usage("%s", complaints(diags, what, line, len(before)))
 	}
-	if len(with.Steps) != len(plan.Steps)+1 {
+	if len(with.Steps) != len(plan.Steps)+more {
 		return "", topology.Action{}, usage("%s: this is not one action", what)
 	}
 	for _, step := range with.Steps {
@@ -113,8 +120,9 @@ func (s Source) actionOf(plan *topology.Plan, what string) (name string, a topol
 // complaints writes what is wrong with an action, of which the lab's file shows line, behind so many columns.
 func complaints(diags topology.Diagnostics, what string, line, columns int) string {
 	var b strings.Builder
+	here := func(d topology.Diagnostic) bool { return d.Line == line }
 	for _, d := range diags.All() {
-		if !d.Error {
+		if !d.Error || !here(d) && slices.ContainsFunc(diags.All(), here) {
 			continue
 		}
 		if b.Len() > 0 {

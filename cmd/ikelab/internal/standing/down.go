@@ -28,8 +28,8 @@ func (e *RunError) Error() string {
 	return fmt.Sprintf("%s is a run, not a lab that was left standing; it takes its namespaces down itself when it ends or is interrupted", e.ID)
 }
 
-// isRun tells a run from a lab that a holder owns.
-func isRun(id string) bool {
+// IsRun tells a run from a lab that a holder owns.
+func IsRun(id string) bool {
 	_, err := os.Stat(LogFile(id))
 	return errors.Is(err, fs.ErrNotExist)
 }
@@ -64,7 +64,7 @@ func Down(ctx context.Context, id string) (was, killed bool, err error) {
 			}
 			if process > 0 {
 				asked = time.Now()
-			} else if since := time.Since(begun); since > runNotice && isRun(id) {
+			} else if since := time.Since(begun); since > runNotice && IsRun(id) {
 				return was, killed, &RunError{id}
 			} else if since > stopTimeout {
 				return was, killed, fmt.Errorf("lab %q: %w, although its owner lives", id, ErrNoHolder)

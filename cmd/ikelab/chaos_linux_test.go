@@ -1,0 +1,359 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// rounds is how often chaos strikes: a few times in make test, a hundred in make soak.
+func rounds(few int) int {
+	if os.Getenv("IKELAB_SOAK") != "" {
+		return 100
+	}
+	return few
+}
+
+// bystanders are things of somebody else's that look like a lab's, and must be there in the end.
+func bystanders(t *testing.T, lab string) (intact func()) {
+	t.Helper()
+	ip, err := lookUp("ip")
+	if err != nil {
+		t.Skip("needs ip, which is not in PATH; cure: apt-get install iproute2 (make test does it as root on Debian)")
+	}
+	names := []string{"ikelab-" + lab + "x-ha", lab + "-other"}
+	var sleepers []*exec.Cmd
+	for _, name := range names {
+		if out, err := exec.Command(ip, "netns", "add", name).CombinedOutput(); err != nil {
+			t.Fatalf("ip netns add %s: %v: %s", name, err, out)
+		}
+		t.Cleanup(func() { _ = exec.Command(ip, "netns", "del", name).Run() })
+		if out, err := exec.Command(ip, "-n", name, "link", "add", "ve0", "type", "veth", "peer", "name", "ve1").CombinedOutput(); err != nil {
+			t.Fatalf("a link in %s: %v: %s", name, err, out)
+		}
+		sleeper := exec.Command(ip, "netns", "exec", name, "sleep", "1000")
+		if err := sleeper.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = sleeper.Process.Kill()
+			_ = sleeper.Wait()
+		})
+		sleepers = append(sleepers, sleeper)
+	}
+	return func() {
+		t.Helper()
+		for i, name := range names {
+			if out, err := exec.Command(ip, "-n", name, "link", "show", "ve0").CombinedOutput(); err != nil {
+				t.Errorf("somebody else's link in %s: %v: %s", name, err, out)
+			}
+			if err := sleepers[i].Process.Signal(syscall.Signal(0)); err != nil {
+				t.Errorf("somebody else's process in %s: %v", name, err)
+			}
+		}
+	}
+}
+
+// kill kills the processes of the place whose command lines satisfy a condition.
+func (p *place) kill(which func(line string) bool) {
+	for pid, line := range p.processes() {
+		if which(line) {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+		}
+	}
+}
+
+// TestSoakKillUp kills -9 who makes or holds a lab, at random moments, and takes it down: nothing of it is left, and
+// what others have is.
+func TestSoakKillUp(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	intact := bystanders(t, "st-killup")
+	before := hostState(t)
+	lab := p.lab("st-killup")
+	for round := range rounds(6) {
+		// Making the lab takes a fraction of this; so some are killed as they stand, with commands in them.
+		after := time.Duration(rand.Int64N(int64(400 * time.Millisecond)))
+		victim := []string{"ikelab up", "ikelab holder", "ikelab"}[rand.IntN(3)]
+		t.Logf("round %d: %q after %v", round, victim, after)
+		begun := time.Now()
+		cmd := p.command("up", lab)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // killed or not
+			close(ended)
+		}()
+		if round%2 == 0 {
+			_ = p.run("exec", "hb", "--", "sh", "-c", "setsid sleep 1000 & setsid setsid sleep 1000 >/dev/null 2>&1 &")
+		}
+		time.Sleep(after - time.Since(begun))
+		p.kill(func(line string) bool {
+			return strings.Contains(strings.ReplaceAll(line, p.path, "ikelab"), victim)
+		})
+		<-ended
+		o := p.run("down")
+		if o.status != exitOK {
+			t.Errorf("round %d: down: status %d: %s%s", round, o.status, o.out, o.err)
+		}
+		p.nothing("st-killup", before)
+		intact()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// TestSoakKillRun kills -9 runs in namespaces at random moments: the next ikelab, down or another run, clears away what
+// they left, and nothing else.
+func TestSoakKillRun(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	intact := bystanders(t, "st-killrun")
+	before := hostState(t)
+	lab := p.lab("st-killrun")
+	for round := range rounds(6) {
+		after := time.Duration(rand.Int64N(int64(600 * time.Millisecond)))
+		t.Logf("round %d: after %v", round, after)
+		cmd := p.command("run", "--engine", "netns", "--until", "30s", lab)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(after)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // killed
+		if round%2 == 0 {
+			p.good("down")
+		} else {
+			p.run("run", "--engine", "netns", "--until", "100ms", lab) // fails for its expectation
+		}
+		p.nothing("st-killrun", before)
+		intact()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// TestDeadHolder: a lab whose holder was killed is known as such, and up makes it anew.
+func TestDeadHolder(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	lab := p.lab("st-dead")
+	p.good("up", lab)
+	p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
+	await(t, "the holder's end", func() bool { return len(p.processes()) == 0 })
+	// What held the lab's lock ends a moment later.
+	died := func() bool { return strings.Contains(p.run("status").out, "its holder has died") }
+	await(t, "the lab's death", died)
+	p.refused(exitUsage, "its holder has died", "exec", "-l", "st-dead", "ha", "true")
+	p.refused(exitUsage, "ikelab down st-dead", "exec", "ha", "true")
+	p.good("up", lab)
+	p.tunnel("ga")
+	p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
+	await(t, "the lab's death", died)
+	if out := p.good("down", "st-dead"); !strings.Contains(out, "st-dead: cleared away what it left behind") {
+		t.Errorf("down says %q", out)
+	}
+	p.nothing("st-dead", before)
+
+	// A run is no lab that stands.
+	cmd := p.command("run", "--engine", "netns", "--until", "50s", lab)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the run", func() bool { return len(named(t, "st-dead")) > 0 })
+	entries, err := filepath.Glob(filepath.Join(p.state, "st-dead-*"))
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("the run's folder: %v, %v", entries, err)
+	}
+	p.refused(exitUsage, "is a run, not a lab that was left standing", "down", filepath.Base(entries[0]))
+	if out := p.good("down"); !strings.Contains(out, "nothing to do") {
+		t.Errorf("down beside a run says %q", out)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if status := cmd.ProcessState.ExitCode(); status != exitInterrupted {
+		t.Errorf("an interrupted run ends with %d", status)
+	}
+	p.nothing("st-dead", before)
+}
+
+// TestInterruptedUp: whoever interrupts up while it works has no lab.
+func TestInterruptedUp(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	lab := p.lab("st-interrupt")
+	// A stopped holder does not come to an end of its work before the interrupt.
+	cmd := p.command("up", lab)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the holder", func() bool {
+		for pid, line := range p.processes() {
+			if strings.HasSuffix(line, "holder") {
+				return syscall.Kill(pid, syscall.SIGSTOP) == nil
+			}
+		}
+		return false
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // it may take longer to notice; then it finds a lab that stands
+	for pid, line := range p.processes() {
+		if strings.HasSuffix(line, "holder") {
+			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_ = cmd.Wait()
+	switch status := cmd.ProcessState.ExitCode(); status {
+	case exitInterrupted:
+		p.nothing("st-interrupt", before)
+	case exitOK:
+		p.good("down")
+		p.nothing("st-interrupt", before)
+	default:
+		t.Errorf("an interrupted up ends with %d", status)
+	}
+}
+
+// nobodyHome is a folder of a user without rights. t.TempDir is below folders that only root enters.
+func nobodyHome(t *testing.T) string {
+	t.Helper()
+	home, err := os.MkdirTemp("", "ikelab-nobody-")
+	if err == nil {
+		err = errors.Join(os.Chmod(home, 0o755), os.Chown(home, nobodyID, nobodyID))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(home); err != nil {
+			t.Error(err)
+		}
+	})
+	return home
+}
+
+const nobodyID = 65534
+
+// nobody runs a test's commands as a user without rights, in a mount namespace in which that user may open /dev/net/tun,
+// as on most hosts.
+func (p *place) nobody(t *testing.T, home string) {
+	t.Helper()
+	unshare := need(t, "unshare", "apt-get install util-linux")
+	setpriv := need(t, "setpriv", "apt-get install util-linux")
+	script := fmt.Sprintf(`mknod %[1]s/tun c 10 200 2>/dev/null; chmod 666 %[1]s/tun && mount --bind %[1]s/tun /dev/net/tun && exec %[2]s --reuid %[3]d --regid %[3]d --clear-groups "$@"`, home, setpriv, nobodyID)
+	binary, err := os.ReadFile(p.path)
+	if err == nil {
+		p.path = filepath.Join(home, "ikelab")
+		err = os.WriteFile(p.path, binary, 0o755)
+	}
+	p.state = filepath.Join(home, "state")
+	for _, err := range []error{err, os.Mkdir(p.state, 0o700), os.Chown(p.state, nobodyID, nobodyID)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.prefix = []string{unshare, "--mount", "sh", "-c", script, "sh"}
+}
+
+// TestRootless: without root a lab runs, stands and goes in a user namespace, which is chosen by itself.
+func TestRootless(t *testing.T) {
+	t.Parallel()
+	home := nobodyHome(t)
+	p := newPlace(t)
+	p.nobody(t, home)
+	if o := p.run("doctor", "rights"); o.status != exitOK {
+		t.Skipf("needs user namespaces without root: %s; cure: sysctl -w user.max_user_namespaces=10000, and on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0", o.out)
+	}
+	before := hostState(t)
+	lab := filepath.Join(filepath.Dir(p.path), "lab.hcl")
+	text := strings.NewReplacer("LAB", "st-rootless", "received < 0", "received > 0", "  at     = \"50ms\"", "  at     = \"50s\"").Replace(standingLab)
+	if err := os.WriteFile(lab, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if o := p.run("run", "--engine", "netns", "--until", "1s", lab); o.status != exitOK {
+		t.Errorf("run: status %d: %s%s", o.status, o.out, o.err)
+	}
+	p.nothing("st-rootless", before)
+
+	p.good("up", lab)
+	if names := named(t, "st-rootless"); len(names) > 0 {
+		t.Errorf("outside there are namespaces %v", names)
+	}
+	p.tunnel("ga")
+	if out := p.good("exec", "ha", "--", "ping", "-c", "2", "-i", "0.2", "-W", "5", "10.2.0.2"); !strings.Contains(out, "2 received") {
+		t.Errorf("ping: %s", out)
+	}
+	p.good("exec", "ha", "--", "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &")
+	p.good("do", "cut")
+	p.good("down")
+	p.nothing("st-rootless", before)
+
+	// Whatever is killed, everything ends.
+	for _, victim := range []string{"rootless -- holder", " holder"} {
+		p.good("up", lab)
+		p.good("exec", "ha", "--", "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &")
+		p.kill(func(line string) bool { return strings.HasSuffix(line, victim) })
+		await(t, "the end of what was in the namespaces", func() bool { return len(p.processes()) == 0 })
+		p.good("down")
+		p.nothing("st-rootless", before)
+	}
+	cmd := p.command("run", "--engine", "netns", "--until", "50s", lab)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the lab's process", func() bool {
+		for _, line := range p.processes() {
+			if line == "sleep 1000" {
+				return true
+			}
+		}
+		return false
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	await(t, "the end of what was in the namespaces", func() bool { return len(p.processes()) == 0 })
+	p.good("down")
+	p.nothing("st-rootless", before)
+}
+
+// TestRootlessRefused: where user namespaces are not to be had, the reason is named, and the status is 3.
+func TestRootlessRefused(t *testing.T) {
+	t.Parallel()
+	home := nobodyHome(t)
+	p := newPlace(t)
+	p.nobody(t, home)
+	// The kernel gives no user namespace to who sees not all of the file system.
+	script := fmt.Sprintf(`mkdir -p %[1]s/root && mount --rbind / %[1]s/root && exec chroot %[1]s/root setpriv --reuid %[2]d --regid %[2]d --clear-groups "$@"`, home, nobodyID)
+	p.prefix = []string{need(t, "unshare", "apt-get install util-linux"), "--mount", "sh", "-c", script, "sh"}
+	for _, args := range [][]string{{"run", "--engine", "netns"}, {"up"}} {
+		lab := filepath.Join(filepath.Dir(p.path), "lab.hcl")
+		if err := os.WriteFile(lab, []byte(strings.Replace(standingLab, "LAB", "st-refused", 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p.refused(exitCapability, "this host lacks rights", append(args, lab)...)
+	}
+	p.refused(exitCapability, "this host lacks rights", "doctor", "rights")
+}

@@ -1,0 +1,612 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/standing"
+)
+
+// standingLab is a lab with a tunnel, a line with a delay, and something of everything that happens by itself in a run
+// and not in a lab that stands. The name is LAB.
+const standingLab = `
+lab "LAB" { duration = "60s" }
+network "a" { prefix = "10.1.0.0/16" }
+network "wan" { prefix = "198.51.100.0/24" }
+network "b" { prefix = "10.2.0.0/16" }
+link "line" { delay = "2ms" }
+node "ha" {
+  implementation = "host"
+  interface "eth0" { network = network.a }
+}
+node "ga" {
+  interface "lan" { network = network.a }
+  interface "wan" {
+    network = network.wan
+    link    = link.line
+  }
+  connection "b" {
+    remote_addrs = [node.gb.interface.wan]
+    child "net" {
+      local_ts     = [network.a]
+      remote_ts    = [network.b]
+      start_action = "start"
+    }
+  }
+}
+node "gb" {
+  interface "wan" { network = network.wan }
+  interface "lan" { network = network.b }
+  connection "a" {
+    remote_addrs = [node.ga.interface.wan]
+    child "net" {
+      local_ts  = [network.b]
+      remote_ts = [network.a]
+    }
+  }
+}
+node "hb" {
+  implementation = "host"
+  interface "eth0" { network = network.b }
+}
+secret "psk" { secret = "standing" }
+flow "f" {
+  from     = node.ha
+  to       = node.hb
+  protocol = "icmp"
+  rate     = "10pps"
+}
+process "sleeper" {
+  node    = node.hb
+  command = ["sh", "-c", "setsid sleep 1000 & exec sleep 1000"]
+}
+step "cut" {
+  at     = "50ms"
+  action = link_down(node.ga.interface.wan)
+}
+expect "never" { condition = result.flow.f.received < 0 }
+`
+
+// place is where a test has labs: a folder of state and a program of its own.
+type place struct {
+	t     *testing.T
+	state string
+	path  string
+	// prefix are arguments in front of the program, with which another user runs it.
+	prefix []string
+}
+
+// newPlace begins a test that makes namespaces, and sees to it that none stay.
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs network namespaces; cure: run as root")
+	}
+	p := &place{t: t, state: filepath.Join(t.TempDir(), "state"), path: program(t)}
+	t.Cleanup(func() {
+		if o := p.run("down", "--all"); o.status != exitOK {
+			t.Errorf("down --all: status %d: %s%s", o.status, o.out, o.err)
+		}
+	})
+	return p
+}
+
+// variable is what marks every process of the place.
+func (p *place) variable() string { return "IKELAB_STATE_DIR=" + p.state }
+
+// command is a command line of the program.
+func (p *place) command(args ...string) *exec.Cmd {
+	all := append(slices.Clone(p.prefix), p.path)
+	all = append(all, args...)
+	cmd := exec.Command(all[0], all[1:]...)
+	cmd.Env = append(os.Environ(), p.variable())
+	return cmd
+}
+
+// run runs a command line to its end.
+func (p *place) run(args ...string) outcome { return p.feed("", args...) }
+
+// feed is run with standard input. All three streams are files, as exec wants them.
+func (p *place) feed(input string, args ...string) outcome {
+	p.t.Helper()
+	dir := p.t.TempDir()
+	var files [3]*os.File
+	for i, name := range []string{"in", "out", "err"} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }() // read below by name
+		files[i] = f
+	}
+	if _, err := files[0].WriteAt([]byte(input), 0); err != nil {
+		p.t.Fatal(err)
+	}
+	cmd := p.command(args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	timer := time.AfterFunc(processTimeout, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	_ = cmd.Wait() // its state says it
+	out, err1 := os.ReadFile(files[1].Name())
+	errs, err2 := os.ReadFile(files[2].Name())
+	if err := errors.Join(err1, err2); err != nil {
+		p.t.Fatal(err)
+	}
+	return outcome{string(out), string(errs), cmd.ProcessState.ExitCode()}
+}
+
+// good is run for what must work.
+func (p *place) good(args ...string) string {
+	p.t.Helper()
+	o := p.run(args...)
+	if o.status != exitOK {
+		p.t.Fatalf("ikelab %s: status %d: %s%s", strings.Join(args, " "), o.status, o.out, o.err)
+	}
+	return o.out
+}
+
+// refused is run for what must not work, and be said why.
+func (p *place) refused(status int, want string, args ...string) {
+	p.t.Helper()
+	if o := p.run(args...); o.status != status || !strings.Contains(o.err, want) {
+		p.t.Errorf("ikelab %s: status %d, want %d and %q: %s%s", strings.Join(args, " "), o.status, status, want, o.out, o.err)
+	}
+}
+
+// lab writes a lab of a name and answers its path.
+func (p *place) lab(name string) string {
+	return write(p.t, name+".hcl", strings.Replace(standingLab, "LAB", name, 1))
+}
+
+// status is a lab's status.
+func (p *place) status(args ...string) standing.Status {
+	p.t.Helper()
+	var s standing.Status
+	if err := json.Unmarshal([]byte(p.good(append([]string{"status", "--json"}, args...)...)), &s); err != nil {
+		p.t.Fatal(err)
+	}
+	return s
+}
+
+// node finds a node.
+func nodeStatus(t *testing.T, s standing.Status, name string) standing.NodeStatus {
+	t.Helper()
+	i := slices.IndexFunc(s.Nodes, func(n standing.NodeStatus) bool { return n.Name == name })
+	if i < 0 {
+		t.Fatalf("the status has no node %q", name)
+	}
+	return s.Nodes[i]
+}
+
+// tunnel waits until a gateway has a CHILD_SA.
+func (p *place) tunnel(node string, args ...string) standing.NodeStatus {
+	p.t.Helper()
+	for deadline := time.Now().Add(processTimeout); ; time.Sleep(50 * time.Millisecond) {
+		if n := nodeStatus(p.t, p.status(args...), node); len(n.Children) > 0 {
+			return n
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatal("there is no tunnel")
+		}
+	}
+}
+
+// processes are those of the place that live, by number, with their command lines. Those that only wait to be asked how
+// they ended have neither.
+func (p *place) processes() map[int]string {
+	p.t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	found := map[int]string{}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		environment, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		if err != nil || !slices.Contains(strings.Split(string(environment), "\x00"), p.variable()) {
+			continue
+		}
+		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err == nil && len(line) > 0 {
+			found[pid] = strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " ")
+		}
+	}
+	return found
+}
+
+// named lists the named network namespaces of a lab, and of its runs.
+func named(t *testing.T, lab string) []string {
+	t.Helper()
+	entries, err := os.ReadDir("/run/netns")
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "ikelab-"+lab+"-") || strings.HasPrefix(e.Name(), "ikelab-"+lab+"@") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// hostState is what the host's own namespace has that labs could leave something in.
+func hostState(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	for _, args := range [][]string{{"ip", "-o", "link"}, {"ip", "rule"}, {"ip", "-6", "rule"}, {"ip", "route", "show", "table", "all"}, {"nft", "list", "tables"}} {
+		path, err := lookUp(args[0])
+		if err != nil {
+			t.Skipf("needs %s, which is not in PATH; cure: apt-get install iproute2 nftables (make test does it as root on Debian)", args[0])
+		}
+		out, err := exec.Command(path, args[1:]...).Output()
+		if err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		fmt.Fprintf(&all, "%v\n%s", args, out)
+	}
+	return all.String()
+}
+
+// nothing checks that nothing of a lab is left. before is the host's state before it.
+func (p *place) nothing(lab, before string) {
+	p.t.Helper()
+	if names := named(p.t, lab); len(names) > 0 {
+		p.t.Errorf("namespaces are left: %v", names)
+	}
+	entries, err := os.ReadDir(p.state)
+	if err != nil && !os.IsNotExist(err) {
+		p.t.Fatal(err)
+	}
+	for _, e := range entries {
+		p.t.Errorf("%s is left in the folder of state", e.Name())
+	}
+	if after := hostState(p.t); after != before {
+		p.t.Errorf("the host's own namespace is another one; before:\n%s\nafter:\n%s", before, after)
+	}
+	// What was killed takes a moment to end.
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left := p.processes()
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Errorf("processes are left: %v", left)
+			return
+		}
+	}
+}
+
+// TestStandingLab is the life of a lab that stands.
+func TestStandingLab(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	lab := p.lab("st-life")
+	p.refused(exitUsage, "no lab stands; begin with: ikelab up", "exec", "ha", "--", "true")
+	if out := p.good("status"); out != "no lab stands\n" {
+		t.Errorf("status of nothing: %q", out)
+	}
+	if out := p.good("down"); !strings.Contains(out, "nothing to do") {
+		t.Errorf("down of nothing: %q", out)
+	}
+	p.refused(exitUsage, `Did you mean "wan"?`, "up", write(t, "bad.hcl", strings.Replace(standingLab, "network.wan\n", "network.wam\n", 1)))
+
+	if out := p.good("up", lab); !strings.Contains(out, "lab st-life stands") || !strings.Contains(out, "ikelab-st-life-ha") {
+		t.Errorf("up says %q", out)
+	}
+	p.refused(exitUsage, "stands already", "up", lab)
+	if names := named(t, "st-life"); len(names) < 4 {
+		t.Errorf("namespaces: %v", names)
+	}
+
+	// Nothing happens by itself, but IKE.
+	ga := p.tunnel("ga")
+	sa, child := ga.IKE[0], ga.Children[0]
+	if sa.State != "established" || sa.Proposal == "" || len(sa.SPIi) != 16 || sa.Remote.String() != "198.51.100.2:500" || !sa.Initiator {
+		t.Errorf("IKE SA: %+v", sa)
+	}
+	if child.SPIIn == "" || child.Proposal == "" || !slices.Equal(child.LocalTS, []string{"10.1.0.0/16"}) || child.PacketsOut != 0 {
+		t.Errorf("CHILD_SA: %+v", child)
+	}
+	if len(ga.Policies) != 1 || ga.Interfaces[1].Addresses[0].String() != "198.51.100.1/24" || !ga.Interfaces[1].Up {
+		t.Errorf("ga: %+v", ga)
+	}
+	if len(p.processes()) != 1 {
+		t.Errorf("beside the holder there are %v", p.processes())
+	}
+
+	out := p.good("exec", "ha", "--", "ping", "-c", "3", "-i", "0.1", "-W", "5", "10.2.0.2")
+	if !strings.Contains(out, " 3 received") {
+		t.Errorf("ping through the tunnel: %s", out)
+	}
+	if n := nodeStatus(t, p.status("st-life"), "gb").Children[0]; n.PacketsIn != 3 || n.PacketsOut != 3 {
+		t.Errorf("counters after three pings: %+v", n)
+	}
+	text := p.good("status")
+	for _, want := range []string{"lab st-life", "IKE SA established", child.SPIIn, sa.SPIi, "10.1.0.0/16 ↔ 10.2.0.0/16", "3 packets (252 bytes) in"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("status lacks %q:\n%s", want, text)
+		}
+	}
+
+	if out := p.good("do", "cut"); !strings.Contains(out, "link_down ga.wan") {
+		t.Errorf("do says %q", out)
+	}
+	if nodeStatus(t, p.status(), "ga").Interfaces[1].Up {
+		t.Error("the link is up after its step")
+	}
+	p.good("do", "link_up(node.ga.interface.wan)")
+	p.good("do", "kill(node.ga)")
+	if n := nodeStatus(t, p.status(), "ga"); n.Alive || len(n.IKE)+len(n.Children) > 0 {
+		t.Errorf("a node that was killed: %+v", n)
+	}
+	p.refused(exitUsage, "the node is dead already", "do", "kill(node.ga)")
+	p.good("do", "start(node.ga)")
+	if n := p.tunnel("ga"); n.Life != 2 || n.IKE[0].SPIi == sa.SPIi {
+		t.Errorf("a node that was started again: %+v", n)
+	}
+	p.refused(exitUsage, `did you mean "cut"?`, "do", "cute")
+	p.refused(exitUsage, `did you mean "link_up"?`, "do", "lnk_up(node.ga.interface.wan)")
+	p.refused(exitUsage, `Did you mean "wan"?`, "do", "link_up(node.ga.interface.wam)")
+	p.refused(exitUsage, "Missing newline", "do", "kill(node.ga)}step\"x\"{at=\"0s\",action=kill(node.gb)")
+
+	p.capture(t)
+
+	if out := p.good("down"); out != "st-life is down\n" {
+		t.Errorf("down says %q", out)
+	}
+	p.nothing("st-life", before)
+	if out := p.good("down", "st-life"); !strings.Contains(out, "does not stand; nothing to do") {
+		t.Errorf("a second down says %q", out)
+	}
+}
+
+// capture looks at packets of the lab as they pass, decrypted by tshark.
+func (p *place) capture(t *testing.T) {
+	tool := need(t, "tshark", "apt-get install tshark")
+	p.refused(exitUsage, `did you mean "ga.wan"?`, "capture", "ga.wam", "-w", filepath.Join(t.TempDir(), "x"))
+	dir := t.TempDir()
+	cmd := p.command("capture", "ga.wan", "gb", "-w", filepath.Join(dir, captureFile), "--keys", filepath.Join(dir, wiresharkDir))
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		info, err := os.Stat(filepath.Join(dir, captureFile))
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	await(t, "the capture to begin", func() bool { return size() > 0 })
+	head := size()
+	p.good("exec", "ha", "--", "ping", "-c", "2", "-i", "0.1", "-W", "5", "10.2.0.2")
+	// The file grows while the capture goes on: nothing waits for its end.
+	await(t, "packets in the file", func() bool { return size() > head+8*100 })
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(errs.String(), "packets captured") || strings.Contains(errs.String(), "missing") {
+		t.Errorf("capture: %v: %s", err, errs.String())
+	}
+	for filter, want := range map[string]int{
+		`frame.interface_name == "ga.wan" && esp && icmp`:  4,
+		`frame.interface_name == "gb.wan" && esp && icmp`:  4,
+		`frame.interface_name == "gb.lan" && !esp && icmp`: 4,
+		`frame.interface_name == "ga.lan"`:                 0,
+		`esp && !esp.icv_good == 1`:                        0,
+	} {
+		if got := strings.Count(tshark(t, tool, dir, "-Y", filter), "\n"); got != want {
+			t.Errorf("tshark counts %d packets with %s, want %d", got, filter, want)
+		}
+	}
+}
+
+// await waits until something has come true.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(processTimeout); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited for %s in vain", what)
+		}
+	}
+}
+
+// TestExec: a command in a node has its caller's files, folder, environment, signals and end.
+func TestExec(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.good("up", p.lab("st-exec"))
+	if o := p.feed("typed", "exec", "ha", "--", "sh", "-c", "cat; pwd; echo $IKELAB_STATE_DIR; echo no >&2; exit 7"); o.status != 7 || o.err != "no\n" {
+		t.Errorf("status %d, %q and %q", o.status, o.out, o.err)
+	} else if here, err := os.Getwd(); err != nil || o.out != "typed"+here+"\n"+p.state+"\n" {
+		t.Errorf("the command says %q", o.out)
+	}
+	inside := p.good("exec", "ha", "--", "readlink", "/proc/self/ns/net")
+	if own, err := os.Readlink("/proc/self/ns/net"); err != nil || inside == own+"\n" || inside == p.good("exec", "hb", "--", "readlink", "/proc/self/ns/net") {
+		t.Errorf("commands in ha run in %s", inside)
+	}
+	for _, c := range []struct {
+		status int
+		want   string
+		args   []string
+	}{
+		{statusNotFound, "no-such-command: command not found", []string{"ha", "no-such-command"}},
+		{statusNoStart, "permission denied", []string{"ha", write(t, "text", "no program")}},
+		{exitUsage, `no node "hx": did you mean "ha"?`, []string{"hx", "true"}},
+		{exitUsage, "what shall run in ha?", []string{"ha", "--"}},
+		{exitUsage, "no lab \"st-exce\" stands; did you mean \"st-exec\"?", []string{"-l", "st-exce", "ha", "true"}},
+		{128 + 9, "", []string{"-l", "st-exec", "ha", "--", "sh", "-c", "kill -9 $$"}},
+	} {
+		p.refused(c.status, c.want, append([]string{"exec"}, c.args...)...)
+	}
+
+	// A command that catches the signal says so, and its status is what it makes of it.
+	marks := t.TempDir()
+	begin := func(script string) (*exec.Cmd, *bytes.Buffer) {
+		cmd := p.command("exec", "ha", "--", "sh", "-c", script)
+		out := new(bytes.Buffer)
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, write, write
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		_ = write.Close()
+		t.Cleanup(func() { _ = read.Close() })
+		go func() { _, _ = io.Copy(out, read) }()
+		return cmd, out
+	}
+	mark := func(name string) func() bool {
+		return func() bool { _, err := os.Stat(filepath.Join(marks, name)); return err == nil }
+	}
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		ready := fmt.Sprintf("ready-%d", int(s))
+		cmd, _ := begin(fmt.Sprintf("trap 'exit 42' %d; touch %s; while :; do sleep 0.02; done", int(s), filepath.Join(marks, ready)))
+		await(t, "the command", mark(ready))
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		if cmd.ProcessState.ExitCode() != 42 {
+			t.Errorf("after %v the command ends with %v", s, cmd.ProcessState)
+		}
+	}
+	// Who kills the client, kills the command.
+	cmd, _ := begin("touch " + filepath.Join(marks, "killed") + "; sleep 1000")
+	await(t, "the command", mark("killed"))
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	await(t, "the command's end", func() bool { return len(p.processes()) == 1 }) // the holder
+	// The lab's end is the command's.
+	cmd, _ = begin("touch " + filepath.Join(marks, "down") + "; sleep 1000")
+	await(t, "the command", mark("down"))
+	p.good("down")
+	_ = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 128+9 {
+		t.Errorf("a command in a lab that goes down ends with %v", cmd.ProcessState)
+	}
+}
+
+// TestTwoLabs: labs of different names stand side by side, and are told apart.
+func TestTwoLabs(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	p.good("up", p.lab("st-one"))
+	if out := p.good("up", p.lab("st-two")); !strings.Contains(out, "exec -l st-two") {
+		t.Errorf("up of a second lab says %q", out)
+	}
+	if out := p.good("status"); !strings.Contains(out, "st-one  4 nodes") || !strings.Contains(out, "st-two  4 nodes") {
+		t.Errorf("status of two labs: %s", out)
+	}
+	p.refused(exitUsage, "2 labs stand: st-one, st-two; say which", "exec", "ha", "--", "true")
+	p.refused(exitUsage, "2 labs stand", "down")
+	p.tunnel("ga", "st-one")
+	p.tunnel("ga", "st-two")
+	p.good("do", "-l", "st-one", "cut")
+	for lab, up := range map[string]bool{"st-one": false, "st-two": true} {
+		if nodeStatus(t, p.status(lab), "ga").Interfaces[1].Up != up {
+			t.Errorf("the line of %s", lab)
+		}
+	}
+	p.good("down", "st-one")
+	if out := p.good("exec", "ha", "--", "ping", "-c", "1", "-W", "5", "10.2.0.2"); !strings.Contains(out, "1 received") {
+		t.Errorf("ping in the lab that is left: %s", out)
+	}
+	p.good("up", p.lab("st-one"))
+	if out := p.good("down", "--all"); !strings.Contains(out, "st-one is down") || !strings.Contains(out, "st-two is down") {
+		t.Errorf("down --all says %q", out)
+	}
+	p.nothing("st-one", before)
+	p.nothing("st-two", before)
+}
+
+// TestHundredNodes: a lab with a hundred nodes stands, and goes.
+func TestHundredNodes(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	lab := write(t, "many.hcl", `
+lab "st-many" { duration = "10s" }
+network "wan" { prefix = "10.0.0.0/16" }
+secret "psk" { secret = "many" }
+node "gw" {
+  interface "wan" { network = network.wan }
+  connection "all" {
+    child "net" {}
+  }
+}
+node "rw" {
+  count = 99
+  interface "wan" {
+    network = network.wan
+    link    = { delay = "1ms" }
+  }
+  connection "gw" {
+    remote_addrs = [node.gw.interface.wan]
+    child "net" { start_action = "start" }
+  }
+}
+`)
+	p.good("up", lab)
+	standing := func() (n int) {
+		for _, c := range nodeStatus(t, p.status(), "gw").Children {
+			if c.SPIIn != "" {
+				n++
+			}
+		}
+		return n
+	}
+	await(t, "99 tunnels", func() bool { return standing() == 99 })
+	if s := p.status(); len(s.Nodes) != 100 {
+		t.Errorf("%d nodes", len(s.Nodes))
+	}
+	if out := p.good("exec", "rw-98", "--", "ping", "-c", "1", "-W", "5", "10.0.0.1"); !strings.Contains(out, "1 received") {
+		t.Errorf("ping: %s", out)
+	}
+	p.good("down")
+	p.nothing("st-many", before)
+}
+
+// TestRunOnAFullDisk: a run in namespaces whose files find no room says so, and leaves no namespace.
+func TestRunOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	out := t.TempDir()
+	if err := syscall.Mount("ikelab-test", out, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(out, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	p.refused(exitInternal, "no space left on device", "run", "--engine", "netns", "--until", "3s", "--out", filepath.Join(out, "run"), p.lab("st-full"))
+	p.nothing("st-full", before)
+}
