@@ -86,8 +86,12 @@ type path struct {
 	// via is nil while the host does not have the local address.
 	via *socket
 	to  sockaddr
-	// mtu is the outer path's, in bytes.
-	mtu int
+	// iface is the interface that has the local address, -1 for none.
+	iface int
+	// mtu is the outer path's, in bytes; reported says that it is less than the
+	// first link's because somebody said so.
+	mtu      int
+	reported bool
 	// segments is true while the path takes UDP segmentation.
 	segments atomic.Bool
 }
@@ -106,12 +110,15 @@ func newAssociations() associations { return associations{inbound: make(map[uint
 func (a *association) describe() node.Association {
 	way := a.path.Load()
 	d := node.Association{Connection: a.connection, Child: a.child, Ordinal: a.ordinal, Local: way.local, Remote: way.remote, Encap: a.encap,
-		PathMTUBytes: way.mtu, Counters: node.Counters{
+		Counters: node.Counters{
 			PacketsIn: a.counters.packetsIn.Load(), BytesIn: a.counters.bytesIn.Load(),
 			PacketsOut: a.counters.packetsOut.Load(), BytesOut: a.counters.bytesOut.Load(),
 			Replays: a.counters.replays.Load(), IntegrityFailures: a.counters.integrityFailures.Load(),
 			SelectorMismatches: a.counters.selectorMismatches.Load(),
 		}}
+	if way.reported {
+		d.PathMTUBytes = way.mtu
+	}
 	if a.receives {
 		d.SPIIn = a.spiIn
 	}
@@ -159,7 +166,7 @@ func (h *Host) install(sa *ike.ChildSA) error {
 
 // findPath makes the path of an association between two ends.
 func (h *Host) findPath(a *association, local, remote netip.AddrPort) *path {
-	w := &path{local: local, remote: remote, mtu: mtuDefaultBytes}
+	w := &path{local: local, remote: remote, iface: h.interfaceWith(local.Addr()), mtu: mtuDefaultBytes}
 	socketAt := local
 	if !a.encap {
 		socketAt = netip.AddrPortFrom(local.Addr(), portRawESP)
@@ -167,7 +174,7 @@ func (h *Host) findPath(a *association, local, remote netip.AddrPort) *path {
 	w.via = h.sockets[socketAt]
 	w.to = newSockaddr(remote, a.encap)
 	if way, ok := h.route(local.Addr(), remote.Addr()); ok {
-		w.mtu = way.mtu
+		w.mtu, w.reported = way.mtu, way.reported
 	}
 	w.segments.Store(a.encap)
 	return w

@@ -180,6 +180,25 @@ func frameOf(t testing.TB, n int) []byte {
 	return append(frame, packet...)
 }
 
+// TestWithoutSegments sends packet by packet, for good, where the kernel takes no
+// segments: here because the socket wants no checksums.
+func TestWithoutSegments(t *testing.T) {
+	t.Parallel()
+	l := newLoop(t, true)
+	if err := unix.SetsockoptInt(int(l.in.s.file.Fd()), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
+		t.Fatal(err)
+	}
+	frame := frameOf(t, 40*1386)
+	for range 2 {
+		if got := l.batch(t, bytes.Clone(frame)); got != 40 {
+			t.Errorf("%d packets of 40 came through", got)
+		}
+	}
+	if l.h.sas.all[0].path.Load().segments.Load() {
+		t.Error("the path still takes segments")
+	}
+}
+
 // TestHotPathAllocatesNothing sends batches through a tunnel and wants no allocation
 // but what a garbage collection in between makes necessary anew.
 func TestHotPathAllocatesNothing(t *testing.T) {

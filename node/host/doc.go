@@ -1,3 +1,62 @@
-// Package host runs a node on a real kernel: IKE over UDP sockets, ESP over UDP or
-// raw sockets, and a TUN device for the protected side.
+// Package host is a node on a real kernel: IKE over UDP sockets on 500 and 4500, ESP in
+// UDP or over raw sockets, and a TUN device for the protected side. Everything else that
+// makes a host is the kernel's: routing, forwarding, fragments, ICMP, TCP.
+//
+// It drives package ike's machine and package esp as package node does in virtual time,
+// and says what happens in package node's events, so that one run can look at both. It
+// takes a namespace as it is, with its interfaces, addresses and routes, and puts in
+// what IPsec needs.
+//
+// It is not for making namespaces and links (sim/netns), for SAs in the kernel
+// (node/xfrm), or for other people's daemons (node/daemon). It runs on Linux only.
+//
+// # What it puts into a namespace
+//
+//   - Sockets: per own address IKE at both ports, and bare ESP. All are marked.
+//   - The TUN device, with the MTU that fits inside every association's path.
+//   - Rules: marked packets look at the main table and at nothing else, so that a
+//     policy for 0.0.0.0/0 makes no loop (priorities 218 and 219); what a policy has
+//     looks at table 220 (220 and 221), which leads to the TUN device and, when that is
+//     gone, nowhere. Rules look at addresses and protocol alone, because a fragment shows
+//     no ports; what comes to the tunnel though no policy has it leaves in clear by a raw
+//     socket, a slower way.
+//   - An nftables table that drops what comes in clear although a policy has it (RFC 4301
+//     §5.2), and reports it. IKE and ESP for this host, IPv6's neighbours, and ICMP errors
+//     for this host pass.
+//
+// Kill leaves rules and filter, as a daemon that dies does; Close takes them away.
+//
+// # Locks
+//
+// One lock guards the machine and all that it decides, and is held while Config.Observe
+// is called. The data plane takes it for packets that are news (refused, held, or to be
+// recorded), not for others: it works on an immutable snapshot, and each half of an
+// association has a lock of its own, which comes after the host's.
+//
+// # The way of a packet
+//
+// out.go reads frames from the TUN device, cuts those of many segments (segment.go),
+// asks the policy (flow.go, snapshot.go), sorts the packets into groups of equal length
+// (group.go), numbers and seals each group in place, and sends it as one datagram that
+// the kernel cuts (sender.go). in.go receives datagrams that the kernel has joined, opens
+// each packet in place, and gro.go writes what belongs together as one frame. One
+// goroutine does all of it per direction and socket.
+//
+// # What must stay true
+//
+//   - No packet leaves in clear that a policy protects: not before the first association,
+//     not between two, and not when the daemon is dead.
+//   - A packet's number is reserved behind its group's order, so that numbers rise on the
+//     wire; the packets of a flow keep their order.
+//   - What is observed is observed in order: an association before its packets, a packet
+//     that leaves before it can be seen, one that arrives before it is handed on.
+//   - Nothing is allocated per packet.
+//   - Joining packets heals none: each must have a right checksum of its own.
+//
+// # What it does not do
+//
+// It learns a path's MTU from the kernel, when a datagram in segments does not fit any
+// more; packets sent one by one are cut by the kernel meanwhile. It checks no inner
+// addresses for being possible at all: the kernel does, when they come out of the TUN
+// device. Multicast goes into no tunnel.
 package host

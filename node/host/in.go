@@ -260,7 +260,7 @@ func (w *inWorker) esp(remote netip.AddrPort, b []byte, encap bool) {
 			w.drop(key, reason, described)
 			return
 		case !w.h.observePacket(&a.receives, func() {
-			w.h.event(node.Event{Kind: node.EventESPIn, Interface: fromInside, ESP: described})
+			w.h.event(node.Event{Kind: node.EventESPIn, Interface: w.h.interfaceWith(w.s.local.Addr()), ESP: described})
 		}):
 			w.drop(outer, node.DropESPNoAssociation, node.ESP{SPI: spi, Outer: outer})
 			return
@@ -275,7 +275,7 @@ func (w *inWorker) esp(remote netip.AddrPort, b []byte, encap bool) {
 // drop records that a packet goes nowhere.
 func (w *inWorker) drop(key node.PacketKey, reason node.DropReason, of node.ESP) {
 	w.release()
-	w.h.enter(func() { w.h.drop(key, reason, fromInside, of) })
+	w.h.enter(func() { w.h.drop(key, reason, w.h.interfaceWith(w.s.local.Addr()), of) })
 }
 
 // checkInner checks what came out of a tunnel: that it is the IP packet it says, and

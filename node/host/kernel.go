@@ -332,8 +332,10 @@ type hop struct {
 	iface int
 	next  netip.Addr
 	src   netip.Addr
-	// mtu is the path's as far as the kernel knows it, in bytes.
-	mtu int
+	// mtu is the path's as far as the kernel knows it, in bytes; reported says that
+	// routers told it, or whoever made the route.
+	mtu      int
+	reported bool
 }
 
 // route asks the kernel for the way of a packet that the host itself sends. A src
@@ -348,7 +350,7 @@ func (h *Host) route(src, dst netip.Addr) (hop, bool) {
 		return hop{iface: fromInside}, false
 	}
 	r := &routes[0]
-	w := hop{iface: h.interfaceByIndex(r.LinkIndex), next: dst, mtu: r.MTU}
+	w := hop{iface: h.interfaceByIndex(r.LinkIndex), next: dst, mtu: r.MTU, reported: r.MTU != 0}
 	if gw, ok := netip.AddrFromSlice(r.Gw); ok {
 		w.next = gw.Unmap()
 	}

@@ -131,7 +131,7 @@ func (h *Host) tellESPSeen() {
 	for _, a := range h.sas.all {
 		if seen := time.Duration(a.seen.Load()); seen > time.Duration(a.told.Load()) {
 			a.told.Store(int64(seen))
-			h.tell(ike.ESPSeen{SPI: a.spiIn, Remote: a.path.Load().remote, At: seen})
+			h.tell(ike.ESPSeen{SPI: a.spiIn, Remote: a.path.Load().remote, At: min(seen, h.now)})
 		}
 	}
 }

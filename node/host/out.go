@@ -342,7 +342,7 @@ func (w *outWorker) sealedEvents(g *group) bool {
 		for i := g.first; i >= 0; i = w.packets[i].next {
 			p := &w.packets[i]
 			outer := outerKey(way.local, way.remote, a.encap, len(p.sealed))
-			w.h.event(node.Event{Kind: node.EventESPOut, Interface: fromInside, ESP: a.describeESP(a.spiOut, sequence, p.sealed, outer, p.key)})
+			w.h.event(node.Event{Kind: node.EventESPOut, Interface: way.iface, ESP: a.describeESP(a.spiOut, sequence, p.sealed, outer, p.key)})
 			sequence++
 		}
 	}

@@ -387,3 +387,10 @@ func (h *Host) addresses() []netip.Addr {
 func (h *Host) interfaceByIndex(index int) int {
 	return slices.IndexFunc(h.interfaces, func(a attachment) bool { return a.index == index && index != 0 })
 }
+
+// interfaceWith finds the interface that has an address, -1 for none.
+func (h *Host) interfaceWith(a netip.Addr) int {
+	return slices.IndexFunc(h.interfaces, func(at attachment) bool {
+		return slices.ContainsFunc(at.addresses, func(p netip.Prefix) bool { return p.Addr() == a })
+	})
+}
