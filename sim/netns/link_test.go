@@ -17,57 +17,14 @@ import (
 )
 
 // lossy is a tunnel over a link that loses, delays, duplicates and reorders.
-const lossy = `
-lab "lossy" {
-  seed     = 1
-  duration = "4s"
-}
-network "a" { prefix = "10.1.0.0/24" }
-network "internet" { prefix = "198.51.100.0/24" }
-network "b" { prefix = "10.2.0.0/24" }
-link "bad" {
-  delay     = "5ms"
-  jitter    = { distribution = "normal", sigma = "1ms" }
-  loss      = { model = "gilbert-elliott", p = 0.05, r = 0.4 }
-  duplicate = 0.02
-  reorder   = 0.02
-}
-node "host-a" {
-  implementation = "host"
-  interface "eth0" { network = network.a }
-}
-node "gw-a" {
-  interface "lan" { network = network.a }
-  interface "wan" {
-    network = network.internet
-    link    = link.bad
-  }
-  connection "to-b" {
-    remote_addrs       = [node.gw-b.interface.wan]
-    retransmit_timeout = "500ms"
-    child "net" {
-      local_ts     = [network.a]
-      remote_ts    = [network.b]
-      start_action = "start"
-    }
-  }
-}
-node "gw-b" {
-  interface "wan" { network = network.internet }
-  interface "lan" { network = network.b }
-  connection "to-a" {
-    remote_addrs = [node.gw-a.interface.wan]
-    child "net" {
-      local_ts  = [network.b]
-      remote_ts = [network.a]
-    }
-  }
-}
-node "host-b" {
-  implementation = "host"
-  interface "eth0" { network = network.b }
-}
-secret "psk" { secret = "lossy" }
+func lossy() string {
+	return tunnel("4s", `link = {
+      delay     = "5ms"
+      jitter    = { distribution = "normal", sigma = "1ms" }
+      loss      = { model = "gilbert-elliott", p = 0.05, r = 0.4 }
+      duplicate = 0.02
+      reorder   = 0.02
+    }`, `
 flow "call" {
   from  = node.host-a
   to    = node.host-b
@@ -79,7 +36,8 @@ flow "call" {
 expect "there is a tunnel" {
   condition = result.node.gw-a.connection.to-b.established
 }
-`
+`)
+}
 
 // fate is what a link decided about a packet.
 type fate struct {
@@ -102,8 +60,8 @@ func decisions(t *testing.T, text string) map[string]fate {
 		}
 		all[fmt.Sprintf("%d.%d %v %+v", d.Node, d.Interface, d.Direction, d.Identity)] = fate{d.Drop, d.Copies}
 	}}, sim.EngineOptions{})
-	if o.Flows[0].Sent < 200 {
-		t.Fatalf("only %d packets were sent", o.Flows[0].Sent)
+	if o.Flows[1].Sent < 200 {
+		t.Fatalf("only %d packets were sent", o.Flows[1].Sent)
 	}
 	return all
 }
@@ -113,7 +71,7 @@ func decisions(t *testing.T, text string) map[string]fate {
 func TestSameDecisions(t *testing.T) {
 	t.Parallel()
 	root(t)
-	want := decisions(t, lossy)
+	want := decisions(t, lossy())
 	lost := 0
 	for _, f := range want {
 		if f.drop != "" {
@@ -124,7 +82,7 @@ func TestSameDecisions(t *testing.T) {
 		t.Fatalf("%d of %d packets were lost", lost, len(want))
 	}
 	for range repeats(1, 49) {
-		got := decisions(t, lossy)
+		got := decisions(t, lossy())
 		both := 0
 		for _, id := range slices.Sorted(maps.Keys(want)) {
 			f, there := got[id]
