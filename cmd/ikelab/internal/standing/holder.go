@@ -43,6 +43,9 @@ type ReadyNode struct {
 // standingDuration is how long a lab stands when nobody takes it down. Nobody waits for it.
 const standingDuration = 100 * 365 * 24 * time.Hour
 
+// farewell is how long clients have to take what a lab that goes still says to them.
+const farewell = time.Second
+
 // clientsMax bounds how many are served at a time.
 const clientsMax = 64
 
@@ -61,6 +64,7 @@ type Held struct {
 
 	mu      sync.Mutex
 	failed  string
+	conns   map[*net.UnixConn]struct{}
 	clients sync.WaitGroup
 }
 
@@ -82,7 +86,7 @@ func Build(spec Spec, log *slog.Logger) (*Held, error) {
 	if err != nil {
 		return nil, &RefusedError{err}
 	}
-	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, ended: make(chan struct{})}
+	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, ended: make(chan struct{}), conns: map[*net.UnixConn]struct{}{}}
 	if spec.Seed != nil {
 		h.seed = *spec.Seed
 	}
@@ -165,7 +169,16 @@ func (h *Held) Serve(ctx context.Context) error {
 func (h *Held) Close() error {
 	_ = h.listener.Close() // it may be closed already
 	err := h.lab.Close()
-	h.clients.Wait() // what they started has ended with the lab
+	// What they started has ended with the lab, and they are told; more is not waited for.
+	timer := time.AfterFunc(farewell, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for conn := range h.conns {
+			_ = conn.Close()
+		}
+	})
+	defer timer.Stop()
+	h.clients.Wait()
 	return err
 }
 
@@ -189,9 +202,22 @@ func (h *Held) accept() {
 			}
 			return
 		}
-		slots <- struct{}{}
+		select {
+		case slots <- struct{}{}:
+		case <-h.ended:
+			_ = conn.Close() // it would be told the same
+			return
+		}
 		h.clients.Go(func() {
-			defer func() { <-slots }()
+			h.mu.Lock()
+			h.conns[conn] = struct{}{}
+			h.mu.Unlock()
+			defer func() {
+				h.mu.Lock()
+				delete(h.conns, conn)
+				h.mu.Unlock()
+				<-slots
+			}()
 			c := &client{held: h, conn: conn}
 			c.serve()
 		})
@@ -359,8 +385,6 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 				_ = c.conn.Close() // which ends a write that waits
 			}
 		case <-c.held.ended:
-			// What a reader does not take by then is lost.
-			time.AfterFunc(time.Second, func() { _ = c.conn.Close() })
 		}
 		c.held.taps.remove(one)
 		close(stop)
