@@ -1,0 +1,89 @@
+package main
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestControlSocket: what comes over the socket is judged before anything is done, and no client harms the lab.
+func TestControlSocket(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.good("up", p.lab("st-control"))
+	socket := filepath.Join(p.state, "st-control", "control")
+	say := func(text string) string {
+		t.Helper()
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if err := conn.SetDeadline(time.Now().Add(processTimeout)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(conn) // a connection that breaks is an answer
+		return string(answer)
+	}
+	const hello = `{"version":1}` + "\n"
+	for _, c := range []struct{ text, want string }{
+		{"\x00\xff nonsense\n", ""},
+		{hello + "nonsense\n", "cannot be read"},
+		{hello + `{"command":"fly"}` + "\n", `there is no command \"fly\"`},
+		{`{"version":99}` + "\n" + `{"command":"status"}` + "\n", "another version of ikelab"},
+		{hello + `{"command":"exec","exec":{"node":"ha","path":"/bin/true","args":["true"]}}` + "\n", "3 files"},
+		{hello + `{"command":"exec"}` + "\n", "3 files"},
+		{hello + `{"command":"capture","capture":{"links":["x"]}}` + "\n", "there is no link"},
+		{hello + `{"command":"do"}` + "\n", "no step"},
+		{hello + `{"command":"status"}` + "\n", `"lab":"st-control"`},
+	} {
+		if got := say(c.text); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%q is answered with %q, want %q", c.text, got, c.want)
+		}
+	}
+	// Clients that say nothing keep nobody else from being heard.
+	for range 20 {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+	}
+	p.status()
+
+	// The file system lets only its owner in.
+	info, err := os.Stat(socket)
+	if err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {
+		t.Errorf("the socket is %v (%v)", info, err)
+	}
+
+	// A capture whose reader takes nothing holds neither the lab nor down up.
+	slow := p.command("capture", "-w", "-")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = read.Close() }()
+	slow.Stdout = write
+	if err := slow.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = write.Close()
+	defer func() {
+		_ = slow.Process.Kill()
+		_ = slow.Wait()
+	}()
+	p.tunnel("ga")
+	if out := p.good("exec", "ha", "--", "ping", "-q", "-c", "100", "-i", "0.002", "-s", "1400", "-W", "5", "10.2.0.2"); !strings.Contains(out, "100 received") {
+		t.Errorf("ping beside a slow reader: %s", out)
+	}
+	p.good("down")
+}
