@@ -110,7 +110,7 @@ func tryClaim(base, id string) (*claim, error) {
 		c.release()
 		return nil, err
 	}
-	owner := fmt.Sprintf("%d\n%s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	owner := fmt.Sprintf("%d\n%s\n%s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339), processNamespace())
 	if err := os.WriteFile(filepath.Join(c.dir, ownerFile), []byte(owner), 0o644); err != nil {
 		c.release()
 		return nil, fmt.Errorf("state of lab %q: %w", id, err)
@@ -156,6 +156,29 @@ func (c *claim) owner() string {
 	}
 	pid, _, _ := strings.Cut(string(text), "\n")
 	return pid
+}
+
+// orphaned says that the owner has ended, although the lock may still be held: by a
+// child of its that was about to become another program, or to die with it.
+func (c *claim) orphaned() bool {
+	text, err := os.ReadFile(filepath.Join(c.dir, ownerFile))
+	if err != nil {
+		return false
+	}
+	lines := strings.Split(string(text), "\n")
+	if len(lines) < 3 || lines[2] != processNamespace() {
+		return false // its number says nothing here
+	}
+	return isZombie(lines[0])
+}
+
+// processNamespace names the namespace in which this process has its number.
+func processNamespace() string {
+	name, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return "unknown"
+	}
+	return name
 }
 
 // namespace is the name of the namespace of a node.
@@ -310,7 +333,12 @@ func Sweep() ([]Swept, error) {
 		}
 		c := &claim{id: e.Name(), dir: filepath.Join(StateDir(), e.Name())}
 		s := Swept{ID: c.id, Owner: c.owner()}
-		switch err := c.acquire(); {
+		err := c.acquire()
+		for tries := 0; errors.Is(err, ErrStanding) && tries < claimTries && c.orphaned(); tries++ {
+			time.Sleep(claimPause)
+			err = c.acquire()
+		}
+		switch {
 		case errors.Is(err, ErrStanding):
 			s.Standing = true
 		case errors.Is(err, fs.ErrNotExist):

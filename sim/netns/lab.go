@@ -265,7 +265,7 @@ const neighboursMax = 64
 func (l *Lab) configure(n int) error {
 	s := l.stations[n]
 	for i := range s.plan.Interfaces {
-		if err := s.configure(i); err != nil {
+		if err := s.configure(i, l.watches(n)); err != nil {
 			return err
 		}
 	}
@@ -329,6 +329,12 @@ func (l *Lab) plug(at endpoint, up bool) error {
 	return nil
 }
 
+// watches says whether anybody asks what passes a node's interfaces: the invariants do
+// where there are policies, and a tap does everywhere.
+func (l *Lab) watches(n int) bool {
+	return l.opt.Tap != nil || len(l.stations[n].plan.Connections) > 0
+}
+
 // settle makes what looks at a node and sends from it.
 func (l *Lab) settle(n int) error {
 	s := l.stations[n]
@@ -340,7 +346,7 @@ func (l *Lab) settle(n int) error {
 			}
 		}
 	}
-	if len(watched) > 0 {
+	if len(watched) > 0 && l.watches(n) {
 		w, err := newWatcher(s, n, watched)
 		if err != nil {
 			return err
