@@ -130,20 +130,13 @@ func (s *station) attributes(i int) netlink.LinkAttrs {
 }
 
 // configure gives the interface its addresses and takes it up. The device must be
-// there, with a carrier: IPv6 does not configure one without. On one that is watched
-// the kernel cuts large segments before they leave, so that what is seen is what is on
-// the wire.
-func (s *station) configure(i int, watched bool) error {
+// there, with a carrier: IPv6 does not configure one without.
+func (s *station) configure(i int) error {
 	link, err := s.handle.LinkByName(s.devices[i])
 	if err != nil {
 		return fmt.Errorf("node %q: interface %q: %w", s.plan.Name, s.plan.Interfaces[i].Name, err)
 	}
 	s.links[i] = link
-	if watched && link.Type() == "veth" {
-		if err := s.handle.LinkSetGSOMaxSegs(link, 1); err != nil {
-			return fmt.Errorf("node %q: interface %q: segmentation: %w", s.plan.Name, s.plan.Interfaces[i].Name, err)
-		}
-	}
 	for _, p := range s.plan.Interfaces[i].Addresses {
 		if err := s.addAddress(i, p); err != nil {
 			return err

@@ -97,15 +97,19 @@ func (l *Lab) arm(until time.Duration) time.Duration {
 
 // finish ends the run.
 func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted bool, err error) (*sim.Result, error) {
+	l.tapMu.Lock()
+	var lost uint64
+	for _, w := range l.watchers {
+		if w != nil {
+			lost += w.lost()
+		}
+	}
+	l.tapMu.Unlock()
 	// Whoever is in the middle of something is seen to its end first, and what comes
 	// later is not.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.finished = true
-	var lost uint64
-	for _, w := range l.watchers {
-		lost += w.lost()
-	}
 	if err == nil && lost > 0 {
 		err = fmt.Errorf("%d packets passed unseen: this host was too busy to look at all of them, so nothing is sure; give it less to do, or the lab's links a rate", lost)
 	}

@@ -28,7 +28,8 @@ type Options struct {
 	// Standing builds a lab for a person to work in: it is called by its own name, of
 	// which there is one at a time, and any link can be pulled by hand.
 	Standing bool
-	// Tap, if not nil, sees every packet at every link end, one at a time.
+	// Tap, if not nil, sees every packet at every link end, one at a time. In a lab that
+	// stands it does while somebody asked for it by Tapping.
 	Tap sim.Tap
 	// Decided, if not nil, is told what every link with a model decided about every
 	// packet, one at a time. It is for tests of what the seed decides.
@@ -60,7 +61,9 @@ type Lab struct {
 	ports    map[endpoint]*port // of the box's segments
 	segments []segment
 	sockets  []*sockets
-	watchers []*watcher
+	watchers []*watcher // by node, nil where nobody looks
+	tapMu    sync.Mutex
+	tapping  int // who asked for Tapping
 	forker   *forker
 	byHand   sync.Mutex  // held while a person's action is carried out
 	running  []*exec.Cmd // by process of the plan; Drive's alone
@@ -107,7 +110,7 @@ func Create(r *sim.Run, opt Options) (*Lab, error) {
 	}
 	l := &Lab{
 		run: r, opt: opt, claim: c, segments: segments, ports: map[endpoint]*port{},
-		stations: make([]*station, len(plan.Nodes)), hosts: make([]*host.Host, len(plan.Nodes)), sockets: make([]*sockets, len(plan.Nodes)),
+		stations: make([]*station, len(plan.Nodes)), watchers: make([]*watcher, len(plan.Nodes)), hosts: make([]*host.Host, len(plan.Nodes)), sockets: make([]*sockets, len(plan.Nodes)),
 		lives: make([]int, len(plan.Nodes)), running: make([]*exec.Cmd, len(plan.Processes)), forker: newForker(), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}),
 	}
 	if opt.Standing {
@@ -265,7 +268,7 @@ const neighboursMax = 64
 func (l *Lab) configure(n int) error {
 	s := l.stations[n]
 	for i := range s.plan.Interfaces {
-		if err := s.configure(i, l.watches(n)); err != nil {
+		if err := s.configure(i); err != nil {
 			return err
 		}
 	}
@@ -332,28 +335,15 @@ func (l *Lab) plug(at endpoint, up bool) error {
 // watches says whether anybody asks what passes a node's interfaces: the invariants do
 // where there are policies, and a tap does everywhere.
 func (l *Lab) watches(n int) bool {
-	return l.opt.Tap != nil || len(l.stations[n].plan.Connections) > 0
+	return l.opt.Tap != nil && !l.opt.Standing || l.tapping > 0 || len(l.stations[n].plan.Connections) > 0
 }
 
 // settle makes what looks at a node and sends from it.
 func (l *Lab) settle(n int) error {
 	s := l.stations[n]
-	watched := map[int]int{}
-	for _, segment := range l.segments {
-		for _, at := range segment.ends {
-			if at.node == n && !segment.switched {
-				watched[s.links[at.iface].Attrs().Index] = at.iface
-			}
-		}
-	}
-	if len(watched) > 0 && l.watches(n) {
-		w, err := newWatcher(s, n, watched)
-		if err != nil {
+	if l.watches(n) {
+		if err := l.watch(n); err != nil {
 			return err
-		}
-		l.watchers = append(l.watchers, w)
-		if err := l.box.watch(w); err != nil {
-			return fmt.Errorf("node %q: packet socket: %w", s.plan.Name, err)
 		}
 	}
 	l.sockets[n] = newSockets(s, func(d *node.Deliver) {

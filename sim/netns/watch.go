@@ -25,6 +25,95 @@ type watcher struct {
 	ifaces map[int]int
 }
 
+// segmentsMax is how many segments a packet may have that an interface is given to
+// send, as Linux has it where nobody looks.
+const segmentsMax = 65535
+
+// watch begins to look at a node's interfaces on segments of the kernel's, if it has
+// any. Where somebody looks the kernel cuts large segments before they leave, so that
+// what is seen is what is on the wire.
+func (l *Lab) watch(n int) error {
+	s := l.stations[n]
+	ifaces := map[int]int{}
+	for _, segment := range l.segments {
+		for _, at := range segment.ends {
+			if at.node == n && !segment.switched {
+				ifaces[s.links[at.iface].Attrs().Index] = at.iface
+			}
+		}
+	}
+	if len(ifaces) == 0 || l.watchers[n] != nil {
+		return nil
+	}
+	w, err := newWatcher(s, n, ifaces)
+	if err != nil {
+		return err
+	}
+	l.watchers[n] = w
+	if err := s.limitSegments(ifaces, 1); err != nil {
+		return err
+	}
+	if !l.boxRuns {
+		err = l.box.watch(w)
+	} else {
+		l.box.do(func() { err = l.box.watch(w) })
+	}
+	if err != nil {
+		return fmt.Errorf("node %q: packet socket: %w", s.plan.Name, err)
+	}
+	return nil
+}
+
+// unwatch ends that.
+func (l *Lab) unwatch(n int) error {
+	w := l.watchers[n]
+	if w == nil {
+		return nil
+	}
+	l.watchers[n] = nil
+	l.box.do(func() {
+		delete(l.box.watchers, w.fd)
+		_ = unix.Close(w.fd)
+	})
+	return l.stations[n].limitSegments(w.ifaces, segmentsMax)
+}
+
+// limitSegments bounds what interfaces are given to send at once.
+func (s *station) limitSegments(ifaces map[int]int, segments int) error {
+	for _, i := range ifaces {
+		if err := s.handle.LinkSetGSOMaxSegs(s.links[i], segments); err != nil {
+			return fmt.Errorf("node %q: interface %q: segmentation: %w", s.plan.Name, s.plan.Interfaces[i].Name, err)
+		}
+	}
+	return nil
+}
+
+// Tapping says that somebody wants Options.Tap to see every packet from now on, or with
+// false that he does not any more. Without it a lab that stands looks at no packet that
+// nobody asks for, which would cost most of what its links can carry. It is safe for
+// concurrent use.
+func (l *Lab) Tapping(on bool) error {
+	l.tapMu.Lock()
+	defer l.tapMu.Unlock()
+	change := l.watch
+	if on {
+		l.tapping++
+	} else {
+		l.tapping--
+		change = func(n int) error {
+			if l.watches(n) {
+				return nil
+			}
+			return l.unwatch(n)
+		}
+	}
+	var errs []error
+	for n := range l.stations {
+		errs = append(errs, change(n))
+	}
+	return errors.Join(errs...)
+}
+
 // newWatcher opens the packet socket of a node. devices are kernel indices of the
 // interfaces to look at.
 func newWatcher(s *station, node int, ifaces map[int]int) (*watcher, error) {

@@ -366,15 +366,21 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 		c.fail(err)
 		return
 	}
-	keys, err := profile(c.held.lab)
+	err = c.held.lab.Tapping(true)
+	defer func() { _ = c.held.lab.Tapping(false) }() // the lab may be gone by then
+	c.held.taps.add(one)
+	var keys map[string]string
+	if err == nil {
+		keys, err = profile(c.held.lab)
+	}
 	if err == nil {
 		err = c.send(reply{Started: true, Profile: keys}, writeTimeout)
 	}
 	if err != nil {
+		c.held.taps.remove(one)
 		c.fail(err)
 		return
 	}
-	c.held.taps.add(one)
 	defer c.held.taps.remove(one)
 	stop := make(chan struct{})
 	said := c.listen(in)
