@@ -128,6 +128,20 @@ func up(ctx context.Context, std stdio, spec standing.Spec, plan *topology.Plan)
 	return printReady(std, word.Ready, plan)
 }
 
+// somethingToRun is a node of a plan with a command that is worth running there: a ping from the first host to the last.
+func somethingToRun(plan *topology.Plan) string {
+	var hosts []topology.Node
+	for _, n := range plan.Nodes {
+		if n.Implementation == topology.ImplementationHost && len(n.Interfaces) > 0 && len(n.Interfaces[0].Addresses) > 0 {
+			hosts = append(hosts, n)
+		}
+	}
+	if len(hosts) < 2 {
+		return plan.Nodes[0].Name + " -- ip address"
+	}
+	return fmt.Sprintf("%s -- ping %s", hosts[0].Name, hosts[len(hosts)-1].Interfaces[0].Addresses[0].Addr())
+}
+
 // startError says why the holder, or a run in a user namespace, could not be started.
 func startError(err error) error {
 	if err := rootless.StartError(err); errors.Is(err, rootless.ErrNotAllowed) && rootless.Needed() {
@@ -166,12 +180,9 @@ func order(conn net.Conn, o holderOrder) (holderWord, error) {
 func printReady(std stdio, r *standing.Ready, plan *topology.Plan) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "lab %s stands, held by process %d\n\n", r.ID, r.Holder)
-	columns, inside := 0, ""
+	columns := 0
 	for _, n := range r.Nodes {
 		columns = max(columns, len(n.Name))
-		if inside == "" || n.Implementation == topology.ImplementationHost {
-			inside = n.Name
-		}
 	}
 	for _, n := range r.Nodes {
 		fmt.Fprintf(&b, "  %-*s  %-6s  namespace %s\n", columns, n.Name, n.Implementation, n.Namespace)
@@ -196,8 +207,8 @@ func printReady(std stdio, r *standing.Ready, plan *topology.Plan) error {
 		on = " -l " + r.ID
 	}
 	fmt.Fprintf(&b, "\n  ikelab status%s\n", strings.Replace(on, " -l", "", 1))
-	if inside != "" {
-		fmt.Fprintf(&b, "  ikelab exec%s %s -- ip route\n", on, inside)
+	if len(plan.Nodes) > 0 {
+		fmt.Fprintf(&b, "  ikelab exec%s %s\n", on, somethingToRun(plan))
 	}
 	if len(r.Steps) > 0 {
 		fmt.Fprintf(&b, "  ikelab do%s %s\n", on, r.Steps[0])
