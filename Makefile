@@ -2,20 +2,27 @@
 
 GO            ?= go
 PKG           ?= ./...
+# Go's patterns leave folders with a dot out.
+CIPKG          = ./.ci/maketest ./.ci/benchdataplane
 FUZZTIME      ?= 1m
 BENCHTIME     ?= 1s
+# Of the data planes' comparison: how long TCP is measured at a time, how often everything is, and what else it is told,
+# BENCHFLAGS=-json for example.
+DURATION      ?= 2s
+ROUNDS        ?= 3
+BENCHFLAGS    ?=
 # No package's tests take a tenth of this on an idle machine.
 TIMEOUT       ?= 8m
 SOAKPKG       ?= ./sim/netns ./cmd/ikelab
 SOAKTIMEOUT   ?= 60m
 GOLANGCI_LINT  = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: test soak tools daemons lint golden fuzz bench
+.PHONY: test soak tools daemons lint golden fuzz bench bench-dataplane
 
 # All tests. What was skipped is listed by name with what cures it; with CI=true a skip is a failure.
 test: tools daemons
-	$(GO) vet $(PKG) ./.ci/maketest
-	$(GO) run ./.ci/maketest test -timeout $(TIMEOUT) $(PKG) ./.ci/maketest
+	$(GO) vet $(PKG) $(CIPKG)
+	$(GO) run ./.ci/maketest test -timeout $(TIMEOUT) $(PKG) $(CIPKG)
 
 # The tests of labs in namespaces, many times over: every example ten times, a hundred killed labs and runs, and so on.
 soak: tools daemons
@@ -43,3 +50,7 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+# Our data plane beside plain veth, wireguard-go and strongSwan's, in turns; about three minutes, as root.
+bench-dataplane: daemons
+	@$(GO) run ./.ci/benchdataplane -duration $(DURATION) -rounds $(ROUNDS) $(BENCHFLAGS)
