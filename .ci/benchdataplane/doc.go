@@ -28,5 +28,6 @@
 // it is repeated once, and the table says how much they used.
 //
 // It is not a test of correctness, but its own test sees to it that every contender passes traffic. It needs root.
-// Namespaces have no names and end with the processes in them, which end when this one does, however it does.
+// Namespaces have no names and end with the processes in them, which end when this one does, however it does; only
+// after kill -9 a folder of charon's is left where temporary files go.
 package main

@@ -138,39 +138,48 @@ func run(o options) (err error) {
 // round measures everything once. Each kind of measurement goes through all contenders before the next begins, so that
 // what is compared is near in time; who begins differs from round to round.
 func round(ctx context.Context, field []*contender, results []*result, number int, e effort) error {
-	each := func(measure func(c *contender, r *result) error) error {
-		for i := range field {
-			at := (i + number) % len(field)
-			if err := measure(field[at], results[at]); err != nil {
+	kinds := []func(c *contender, r *result) error{
+		func(c *contender, r *result) error {
+			s, err := c.tcp(ctx, e)
+			if err != nil {
 				return err
 			}
-		}
-		return nil
-	}
-	return errors.Join(
-		each(func(c *contender, r *result) error {
-			s, err := c.tcp(ctx, e)
 			r.TCP = append(r.TCP, s)
 			fmt.Fprintf(os.Stderr, "round %d  %-17s TCP %.2f Gbit/s\n", number+1, c.name, s.GbitPerSecond)
-			return err
-		}),
-		each(func(c *contender, r *result) error {
+			return nil
+		},
+		func(c *contender, r *result) error {
 			guess := float64(rateFirst)
 			if n := len(r.UDP); n > 0 && r.UDP[n-1].Received > 0 {
 				guess = 0.9 * r.UDP[n-1].Received
 			}
 			s, err := highest(guess, func(rate float64) (udpSample, error) { return c.udp(ctx, rate, e.trial) })
+			if err != nil {
+				return err
+			}
 			r.UDP = append(r.UDP, s)
 			fmt.Fprintf(os.Stderr, "round %d  %-17s UDP %.1f kpps\n", number+1, c.name, s.Received/1e3)
-			return err
-		}),
-		each(func(c *contender, r *result) error {
+			return nil
+		},
+		func(c *contender, r *result) error {
 			s, err := c.ping(ctx, e)
+			if err != nil {
+				return err
+			}
 			r.Ping = append(r.Ping, s)
 			fmt.Fprintf(os.Stderr, "round %d  %-17s RTT %v, %v\n", number+1, c.name, s.P50.Round(time.Microsecond), s.P99.Round(time.Microsecond))
-			return err
-		}),
-	)
+			return nil
+		},
+	}
+	for _, measure := range kinds {
+		for i := range field {
+			at := (i + number) % len(field)
+			if err := measure(field[at], results[at]); err != nil {
+				return fmt.Errorf("%s: %w", field[at].name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // profiles takes CPU profiles of those ends that are Go's, under TCP and at the highest rate of UDP.

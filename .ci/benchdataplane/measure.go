@@ -67,7 +67,7 @@ func (c *contender) clocks() (clocks, error) {
 	for _, pid := range c.pids {
 		t, err := cpuOf(pid)
 		if err != nil {
-			return clocks{}, fmt.Errorf("%s: %w", c.name, err)
+			return clocks{}, err
 		}
 		now.tunnel += t
 	}
@@ -148,7 +148,7 @@ func (c *contender) tcpOnce(ctx context.Context, e effort) (tcpSample, error) {
 		return tcpSample{}, err
 	}
 	if after == bytes {
-		return tcpSample{}, fmt.Errorf("%s: not one byte of TCP arrived in %v", c.name, e.tcp)
+		return tcpSample{}, fmt.Errorf("not one byte of TCP arrived in %v", e.tcp)
 	}
 	got := float64(after - bytes)
 	return tcpSample{GbitPerSecond: got * 8 / 1e9 / (now.at - before.at).Seconds(), cost: now.since(before, got)}, nil
@@ -263,7 +263,7 @@ func (c *contender) ping(ctx context.Context, e effort) (pingSample, error) {
 		return pingSample{}, err
 	}
 	if len(trips) == 0 {
-		return pingSample{}, fmt.Errorf("%s: not one of %d round trips was made", c.name, e.pings)
+		return pingSample{}, fmt.Errorf("not one of %d round trips was made", e.pings)
 	}
 	slices.Sort(trips)
 	return pingSample{P50: trips[len(trips)/2], P99: trips[len(trips)*99/100], Lost: e.pings - len(trips)}, nil
