@@ -157,7 +157,7 @@ func (h *Host) install(sa *ike.ChildSA) error {
 	h.sas.inbound[a.spiIn] = a
 	h.unpublished = true
 	h.fitTUN()
-	if err := h.applyKernel(); err != nil {
+	if err := h.applyPolicies(); err != nil {
 		h.uninstall(ike.DeleteChild{Connection: a.connection, Child: a.child, SPIIn: a.spiIn, SPIOut: a.spiOut})
 		return err
 	}
@@ -210,7 +210,7 @@ func (h *Host) uninstall(d ike.DeleteChild) {
 		a.out.Unlock()
 		h.fitTUN()
 	}
-	if err := h.applyKernel(); err != nil {
+	if err := h.applyPolicies(); err != nil {
 		h.event(node.Event{Kind: node.EventInstallFailed, Interface: fromInside, Problem: err.Error()})
 	}
 }

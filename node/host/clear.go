@@ -18,7 +18,7 @@ import (
 func (h *Host) openClear(family int) (*socket, error) {
 	var s *socket
 	err := h.namespace.Do(func(ns.NetNS) error {
-		fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+		fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 		if errors.Is(err, unix.EAFNOSUPPORT) {
 			return nil // a kernel without IPv6 needs no socket for it
 		}

@@ -33,7 +33,7 @@ type tunWriter struct {
 	sequence                           uint32
 	verified                           bool
 	errno                              unix.Errno
-	write                              func(fd uintptr) bool
+	write                              func(fd uintptr)
 }
 
 func (t *tunWriter) init() {
@@ -196,7 +196,7 @@ func (t *tunWriter) flush() {
 		t.complete()
 	}
 	t.packets = 0
-	if t.h.tun.raw.Write(t.write) != nil {
+	if t.h.tun.raw.Control(t.write) != nil || t.h.tun.closed.Load() {
 		return // closed
 	}
 	switch {
@@ -245,16 +245,18 @@ func (t *tunWriter) complete() {
 	t.pieces[0].SetLen(len(h))
 }
 
-// writeFrame writes the frame; false waits for room.
-func (t *tunWriter) writeFrame(fd uintptr) bool {
+// writeFrame writes the frame.
+func (t *tunWriter) writeFrame(fd uintptr) {
 	for {
 		_, t.errno = writeVector(fd, t.pieces)
 		switch t.errno {
 		case unix.EAGAIN:
-			return false
+			if waitWritable(fd); t.h.tun.closed.Load() {
+				return
+			}
 		case unix.EINTR:
 		default:
-			return true
+			return
 		}
 	}
 }

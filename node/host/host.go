@@ -326,6 +326,7 @@ func (h *Host) shut() {
 	if h.tun != nil {
 		h.tun.close()
 	}
+	h.applied.filter.close()
 	if h.kernel != nil {
 		h.kernel.Close()
 	}

@@ -38,7 +38,9 @@ type inWorker struct {
 	s       *socket
 	got     int
 	errno   unix.Errno
-	read    func(fd uintptr) bool
+	attempt func() bool
+	receive func(fd uintptr)
+	done    bool
 	control func(level, kind int32, value int)
 	segment int
 	class   uint8
@@ -82,9 +84,14 @@ var inBatches = sync.Pool{New: func() any {
 
 func newInWorker(h *Host, s *socket) *inWorker {
 	w := &inWorker{h: h, s: s}
-	w.read, w.control = w.readMessages, w.takeControl
+	w.attempt, w.receive, w.control = w.tryReceive, w.receiveOnce, w.takeControl
 	return w
 }
+
+// tryReceive is what the waiter tries; true ends the wait.
+func (w *inWorker) tryReceive() bool { return w.s.raw.Control(w.receive) != nil || w.done }
+
+func (w *inWorker) receiveOnce(fd uintptr) { w.done = w.readMessages(fd) }
 
 // take and leave get and give back what a busy worker needs.
 func (w *inWorker) take() {
@@ -101,20 +108,21 @@ func (w *inWorker) leave() {
 func (w *inWorker) run() {
 	defer w.h.workers.Done()
 	for {
-		err := w.s.raw.Read(w.read)
+		w.got, w.errno = 0, 0
+		err := w.s.waiter.wait(w.attempt)
 		if err == nil && w.errno != 0 {
 			err = w.errno
 		}
 		switch {
+		case w.s.closed.Load():
+			return
 		case err == nil:
 			w.handle()
 			w.leave()
 		case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ECONNREFUSED):
 			// About something sent before.
 		default:
-			if !w.s.closed.Load() {
-				w.h.fail(fmt.Errorf("receiving at %s: %w", w.s.local, err))
-			}
+			w.h.fail(fmt.Errorf("receiving at %s: %w", w.s.local, err))
 			return
 		}
 	}

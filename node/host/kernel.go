@@ -45,12 +45,15 @@ const (
 	rulesMax = 4096
 )
 
-// kernelState is what a host has the kernel hold for its policies, as text: it is
-// compared with what is wanted, so that only differences are carried out.
+// kernelState is what a host has the kernel hold for its policies. It is compared
+// with what is wanted, so that only differences are carried out: a gateway gets a new
+// peer without anything being done again for the others.
 type kernelState struct {
+	// pairs are what rules, routes and filter are for; nil before the first time.
+	pairs  map[protectedPair]struct{}
 	rules  map[string]netlink.Rule
 	routes map[string]netlink.Route
-	nft    string
+	filter filter
 }
 
 // protectedPair is a pair of selectors of one family.
@@ -110,7 +113,8 @@ func splitFamilies(p protectedPair) []protectedPair {
 // protocol is the pair's protocol, 0 for any.
 func (p protectedPair) protocol() uint8 { return max(p.local.Protocol, p.remote.Protocol) }
 
-// applyKernel brings rules, routes and filter in line with the policies.
+// applyKernel brings rules, routes and filter in line with the policies and the own
+// addresses.
 func (h *Host) applyKernel() error {
 	pairs := h.pairs()
 	rules, routes, err := h.wantedRouting(pairs)
@@ -120,11 +124,42 @@ func (h *Host) applyKernel() error {
 	if err := h.applyRouting(rules, routes); err != nil {
 		return err
 	}
-	if text := fmt.Sprint(pairs); text != h.applied.nft {
-		if err := h.applyFilter(pairs); err != nil {
-			return err
+	return h.applyPairs(pairs)
+}
+
+// applyPolicies does that when policies have changed and addresses have not.
+func (h *Host) applyPolicies() error {
+	pairs := h.pairs()
+	var more []protectedPair
+	for _, p := range pairs {
+		if _, there := h.applied.pairs[p]; !there {
+			more = append(more, p)
 		}
-		h.applied.nft = text
+	}
+	if len(pairs)-len(more) < len(h.applied.pairs) {
+		return h.applyKernel() // some are gone, and may have shared rules with others
+	}
+	if len(more) == 0 {
+		return nil
+	}
+	rules, routes, err := h.wantedRouting(more)
+	if err != nil {
+		return err
+	}
+	if err := h.addRouting(rules, routes); err != nil {
+		return err
+	}
+	return h.applyPairs(pairs)
+}
+
+// applyPairs brings the filter in line, and notes what is applied.
+func (h *Host) applyPairs(pairs []protectedPair) error {
+	if err := h.applyFilter(pairs); err != nil {
+		return err
+	}
+	h.applied.pairs = make(map[protectedPair]struct{}, len(pairs))
+	for _, p := range pairs {
+		h.applied.pairs[p] = struct{}{}
 	}
 	return nil
 }
@@ -189,10 +224,14 @@ func (h *Host) wantedRouting(pairs []protectedPair) (map[string]netlink.Rule, ma
 			addRoute(route)
 		}
 		if len(rules) > rulesMax {
-			return nil, nil, fmt.Errorf("the selectors need more than %d routing rules; give fewer, or whole prefixes", rulesMax)
+			return nil, nil, tooManyRules()
 		}
 	}
 	return rules, routes, nil
+}
+
+func tooManyRules() error {
+	return fmt.Errorf("the selectors need more than %d routing rules; give fewer, or whole prefixes", rulesMax)
 }
 
 // ownAddressIn is the first own address inside a selector.
@@ -205,9 +244,8 @@ func (h *Host) ownAddressIn(s esp.Selector) netip.Addr {
 	return netip.Addr{}
 }
 
-// applyRouting adds what is missing, then takes away what is too much, so that
-// there is no moment without rules.
-func (h *Host) applyRouting(rules map[string]netlink.Rule, routes map[string]netlink.Route) error {
+// addRouting adds what is missing.
+func (h *Host) addRouting(rules map[string]netlink.Rule, routes map[string]netlink.Route) error {
 	if h.applied.rules == nil {
 		// What another host left in the namespace is replaced.
 		left, err := listRules(h.kernel)
@@ -229,10 +267,22 @@ func (h *Host) applyRouting(rules map[string]netlink.Rule, routes map[string]net
 		if _, ok := h.applied.rules[text]; ok {
 			continue
 		}
+		if len(h.applied.rules) == rulesMax {
+			return tooManyRules()
+		}
 		if err := h.kernel.RuleAdd(&rule); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("rule %s: %w", text, err)
 		}
 		h.applied.rules[text] = rule
+	}
+	return nil
+}
+
+// applyRouting adds what is missing, then takes away what is too much, so that
+// there is no moment without rules.
+func (h *Host) applyRouting(rules map[string]netlink.Rule, routes map[string]netlink.Route) error {
+	if err := h.addRouting(rules, routes); err != nil {
+		return err
 	}
 	for text, rule := range h.applied.rules {
 		if _, ok := rules[text]; ok {

@@ -17,9 +17,10 @@ type message struct {
 	_      [4]byte
 }
 
-// sendMessages hands messages to the kernel and says how many it took.
+// sendMessages hands messages to the kernel, without waiting, and says how many it
+// took.
 func sendMessages(fd uintptr, messages []message) (int, unix.Errno) {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), 0, 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
 

@@ -56,9 +56,11 @@ type outWorker struct {
 	locked bool
 	// outBatch is there while the worker is busy.
 	*outBatch
-	view  headerView
-	read  func(fd uintptr) bool
-	errno unix.Errno
+	view    headerView
+	attempt func() bool
+	read    func(fd uintptr)
+	done    bool
+	errno   unix.Errno
 }
 
 // outBatch is what a worker needs while it has something to do. Workers of many
@@ -81,9 +83,14 @@ var outBatches = sync.Pool{New: func() any {
 
 func newOutWorker(h *Host) *outWorker {
 	w := &outWorker{h: h}
-	w.read = w.readFrames
+	w.attempt, w.read = w.tryRead, w.readOnce
 	return w
 }
+
+// tryRead is what the waiter tries; true ends the wait.
+func (w *outWorker) tryRead() bool { return w.h.tun.raw.Control(w.read) != nil || w.done }
+
+func (w *outWorker) readOnce(fd uintptr) { w.done = w.readFrames(fd) }
 
 // begin and leave get and give back what a busy worker needs.
 func (w *outWorker) begin() { w.outBatch = outBatches.Get().(*outBatch) }
@@ -97,12 +104,12 @@ func (w *outWorker) leave() {
 func (w *outWorker) run() {
 	defer w.h.workers.Done()
 	for {
-		err := w.h.tun.raw.Read(w.read)
+		err := w.h.tun.waiter.wait(w.attempt)
 		if err == nil && w.errno != 0 {
 			err = w.errno
 		}
-		if err != nil {
-			if !w.h.tun.closed.Load() {
+		if closed := w.h.tun.closed.Load(); closed || err != nil {
+			if !closed {
 				w.h.fail(fmt.Errorf("reading from the tunnel device %q: %w", w.h.cfg.Tunnel, err))
 			}
 			return

@@ -21,7 +21,7 @@ type sender struct {
 	group, packet []int
 	done          int
 	errno         unix.Errno
-	write         func(fd uintptr) bool
+	write         func(fd uintptr)
 }
 
 func (s *sender) init() { s.write = s.writeSome }
@@ -129,7 +129,7 @@ func (s *sender) attach(m *message, level, kind, value int32, size int) {
 // device cannot do checksums, or the path has become narrower.
 func (s *sender) deliver(w *outWorker, via *socket) {
 	for s.done < len(s.messages) {
-		if via.raw.Write(s.write) != nil {
+		if via.raw.Control(s.write) != nil || via.closed.Load() {
 			return // closed: there is nobody left to tell
 		}
 		if s.errno == 0 {
@@ -161,23 +161,22 @@ func (s *sender) deliver(w *outWorker, via *socket) {
 	}
 }
 
-// writeSome sends until everything is sent or something is wrong; false waits for
-// room.
-func (s *sender) writeSome(fd uintptr) bool {
-	for {
+// writeSome sends until everything is sent or something is wrong. A full buffer makes it
+// wait a while, and then see to it that the socket is still there.
+func (s *sender) writeSome(fd uintptr) {
+	s.errno = 0
+	for s.done < len(s.messages) {
 		n, errno := sendMessages(fd, s.messages[s.done:])
 		switch errno {
 		case 0:
-			s.errno = 0
-			if s.done += n; s.done == len(s.messages) {
-				return true
-			}
+			s.done += n
 		case unix.EAGAIN:
-			return false
+			waitWritable(fd)
+			return
 		case unix.EINTR:
 		default:
 			s.errno = errno
-			return true
+			return
 		}
 	}
 }

@@ -36,6 +36,7 @@ type socket struct {
 	local  netip.AddrPort
 	file   *os.File
 	raw    syscall.RawConn
+	waiter *waiter
 	served bool
 	// closed tells a worker that its socket did not fail.
 	closed atomic.Bool
@@ -43,6 +44,9 @@ type socket struct {
 
 func (s *socket) close() {
 	s.closed.Store(true)
+	if s.waiter != nil {
+		s.waiter.close()
+	}
 	_ = s.file.Close()
 }
 
@@ -104,7 +108,7 @@ func openSocket(local netip.AddrPort) (*socket, error) {
 	if local.Port() == portRawESP {
 		kind, protocol, what = unix.SOCK_RAW, unix.IPPROTO_ESP, fmt.Sprintf("raw ESP socket at %s", local.Addr())
 	}
-	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; it takes CAP_NET_RAW and CAP_NET_ADMIN in the namespace", what, err)
 	}
@@ -112,8 +116,12 @@ func openSocket(local netip.AddrPort) (*socket, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	// A descriptor that blocks, so that Go's poller does not get it.
 	s := &socket{local: local, file: os.NewFile(uintptr(fd), what)}
-	if s.raw, err = s.file.SyscallConn(); err != nil {
+	if s.raw, err = s.file.SyscallConn(); err == nil {
+		s.waiter, err = newWaiter(fd)
+	}
+	if err != nil {
 		s.close()
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
@@ -172,10 +180,12 @@ func (s *socket) sendTo(b []byte, to netip.AddrPort) error {
 		address = &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
 	}
 	var sent error
-	err := s.raw.Write(func(fd uintptr) bool {
-		sent = unix.Sendto(int(fd), b, 0, address)
-		return true
+	err := s.raw.Control(func(fd uintptr) {
+		sent = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, address)
 	})
+	if errors.Is(sent, unix.EAGAIN) {
+		sent = nil
+	}
 	return errors.Join(err, sent)
 }
 

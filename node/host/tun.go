@@ -36,9 +36,10 @@ const (
 // a time and copies it twice, which costs a third of the packet rate; here are
 // batches of frames, and segments that are written where they lie.
 type tunDevice struct {
-	file  *os.File
-	raw   syscall.RawConn
-	index int
+	file   *os.File
+	raw    syscall.RawConn
+	waiter *waiter
+	index  int
 	// udp says that the kernel takes UDP in segments.
 	udp bool
 	mtu int
@@ -48,6 +49,9 @@ type tunDevice struct {
 
 func (t *tunDevice) close() {
 	t.closed.Store(true)
+	if t.waiter != nil {
+		t.waiter.close()
+	}
 	_ = t.file.Close()
 }
 
@@ -56,7 +60,7 @@ func (h *Host) openTUN() (*tunDevice, error) {
 	name := h.cfg.Tunnel
 	t := &tunDevice{}
 	err := h.namespace.Do(func(ns.NetNS) error {
-		fd, err := unix.Open(tunCloneDevice, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		fd, err := unix.Open(tunCloneDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%s does not exist; load the module: modprobe tun", tunCloneDevice)
 		}
@@ -67,7 +71,14 @@ func (h *Host) openTUN() (*tunDevice, error) {
 			_ = unix.Close(fd)
 			return err
 		}
+		// First the file, then the mode: Go's poller must not get it (waiter).
 		t.file = os.NewFile(uintptr(fd), tunCloneDevice)
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return err
+		}
+		if t.waiter, err = newWaiter(fd); err != nil {
+			return err
+		}
 		forward := "0"
 		if h.cfg.Node.Forward {
 			forward = "1"
