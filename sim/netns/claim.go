@@ -206,12 +206,30 @@ func (c *claim) plan(names []string) error {
 // clear removes what the claim's namespaces file lists: processes inside, then the
 // namespaces with everything in them. It is safe to call for what never was.
 func (c *claim) clear() error {
+	names, err := c.names()
+	if err != nil {
+		return err
+	}
+	return errors.Join(killInside(names), removeNamespaces(names))
+}
+
+// killProcesses ends the processes in the claim's namespaces.
+func (c *claim) killProcesses() error {
+	names, err := c.names()
+	if err != nil {
+		return err
+	}
+	return killInside(names)
+}
+
+// names are what the claim's namespaces file lists.
+func (c *claim) names() ([]string, error) {
 	list, err := os.ReadFile(filepath.Join(c.dir, namespacesFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("state of lab %q: %w", c.id, err)
+		return nil, fmt.Errorf("state of lab %q: %w", c.id, err)
 	}
 	var names []string
 	for name := range bytes.FieldsSeq(list) {
@@ -220,7 +238,7 @@ func (c *claim) clear() error {
 			names = append(names, n)
 		}
 	}
-	return errors.Join(killInside(names), removeNamespaces(names))
+	return names, nil
 }
 
 // release gives the claim up without clearing it.

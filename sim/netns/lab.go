@@ -500,7 +500,8 @@ func (l *Lab) Close() error {
 			}
 			return nil
 		})
-		l.forker.stop() // which ends the processes
+		l.forker.stop() // which ends the processes, but for those that have other rights
+		errs = append(errs, l.claim.killProcesses())
 		l.waiting.Wait()
 		for _, s := range l.sockets {
 			if s != nil {

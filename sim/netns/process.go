@@ -31,8 +31,7 @@ type forker struct {
 
 func newForker() *forker {
 	f := &forker{requests: make(chan func()), stopped: make(chan struct{})}
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	onThread(func() {
 		for {
 			select {
 			case request := <-f.requests:
@@ -41,8 +40,27 @@ func newForker() *forker {
 				return
 			}
 		}
-	}()
+	})
 	return f
+}
+
+// onThread calls f on a thread that ends with it. The process's first thread never
+// ends, so f is kept from it.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // and never unlocked: so the thread ends with the goroutine
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		elsewhere := make(chan struct{})
+		onThread(func() {
+			close(elsewhere)
+			f()
+		})
+		<-elsewhere // until then nobody else can have this thread
+		runtime.UnlockOSThread()
+	}()
 }
 
 // stop ends the thread, and with it what was started and still runs.

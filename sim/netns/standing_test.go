@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/ike/wire"
 	"github.com/ikelab/ikelab/node"
@@ -105,5 +107,16 @@ func TestLedger(t *testing.T) {
 	note(5*time.Second, ike.Record{Kind: ike.RecordIKEDeleted})
 	if ikes, _ := l.sorted(); len(ikes) != 0 {
 		t.Errorf("deleted: %+v", ikes)
+	}
+}
+
+// TestOnThread: what is kept for a thread that ends is never the process's first one, which does not.
+func TestOnThread(t *testing.T) {
+	for range 200 {
+		tid := make(chan int)
+		onThread(func() { tid <- unix.Gettid() })
+		if <-tid == os.Getpid() {
+			t.Fatal("it has the first thread")
+		}
 	}
 }
