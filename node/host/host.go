@@ -306,6 +306,10 @@ func (h *Host) end(failure error) {
 	h.shut()
 }
 
+// letGo closes what a worker uses. That waits for the worker, which may be waiting
+// for the lock, and so is not done under it; Kill waits for both.
+func (h *Host) letGo(closing func()) { h.workers.Go(closing) }
+
 // shut closes what is open. The lock is held.
 func (h *Host) shut() {
 	h.ended = true
@@ -320,11 +324,11 @@ func (h *Host) shut() {
 		h.clearLog.close()
 	}
 	for _, s := range h.sockets {
-		s.close()
+		h.letGo(s.close)
 	}
-	h.release.close()
+	h.letGo(h.release.close)
 	if h.tun != nil {
-		h.tun.close()
+		h.letGo(h.tun.close)
 	}
 	h.applied.filter.close()
 	if h.kernel != nil {

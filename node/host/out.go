@@ -249,8 +249,7 @@ func (w *outWorker) add(a *association, flow uint32, size int) []byte {
 func (w *outWorker) refuse(packet []byte, v verdict) {
 	switch {
 	case v.policy != nil:
-		key, _, _ := node.ReadPacketKey(packet)
-		w.h.enter(func() { w.h.hold(packet, key, v.policy) })
+		w.h.enter(func() { w.h.reconsider(packet) })
 	case v.unmatched:
 		w.lost(packet, node.DropFragmentUnmatched)
 	default:
@@ -325,7 +324,12 @@ func (w *outWorker) seal(g *group) bool {
 		w.under(func() {
 			for i := g.first; i >= 0; i = w.packets[i].next {
 				p := &w.packets[i]
-				key, _, _ := node.ReadPacketKey(w.arena[p.at : p.at+p.size])
+				packet := w.arena[p.at : p.at+p.size]
+				if sa == nil && !w.locked {
+					w.h.reconsider(packet)
+					continue
+				}
+				key, _, _ := node.ReadPacketKey(packet)
 				w.h.drop(key, reason, fromInside, node.ESP{Connection: a.connection, Child: a.child})
 			}
 			if errors.Is(err, esp.ErrSequenceExhausted) {

@@ -75,6 +75,21 @@ func (h *Host) refreshPolicies() {
 	h.publish()
 }
 
+// reconsider asks the policy again about a packet that no association has carried,
+// now that nothing changes meanwhile: an association may have come, or gone.
+func (h *Host) reconsider(packet []byte) {
+	key, later, _ := node.ReadPacketKey(packet)
+	switch v := h.snap.Load().decide(key.Flow(), later); {
+	case v.association != nil && v.association.sends:
+		h.release.send(h, v.association, &heldPacket{bytes: packet, key: key})
+	case v.policy != nil:
+		h.hold(packet, key, v.policy)
+	default:
+		// What was protected a moment ago does not leave in clear now.
+		h.drop(key, node.DropNoAssociation, fromInside, node.ESP{})
+	}
+}
+
 // hold keeps a packet that a policy protects and no association fits, when the
 // policy is a trap, and asks for an association once.
 func (h *Host) hold(packet []byte, key node.PacketKey, by *policy) {

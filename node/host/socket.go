@@ -67,7 +67,7 @@ func (h *Host) syncSockets() error {
 	for at, s := range h.sockets {
 		if !wanted[at] {
 			delete(h.sockets, at)
-			s.close()
+			h.letGo(s.close)
 		}
 	}
 	return h.namespace.Do(func(ns.NetNS) error {
