@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containernetworking/plugins/pkg/ns"
@@ -78,7 +79,7 @@ type Lab struct {
 	// process still says after the run has it killed is not heard any more.
 	lives    []int
 	ledgers  []*ledger // by node, of a standing lab
-	epoch    time.Time // zero before Start
+	epoch    atomic.Pointer[time.Time] // nil before Start; for anybody to read
 	last     time.Duration
 	armed    time.Duration // until when Drive sleeps
 	finished bool
@@ -394,9 +395,8 @@ func (l *Lab) fail(err error) {
 
 // Start begins the lab's time: the epoch is now, and the nodes boot.
 func (l *Lab) Start() {
-	l.mu.Lock()
-	l.epoch = time.Now()
-	l.mu.Unlock()
+	now := time.Now()
+	l.epoch.Store(&now)
 	for n := range l.hosts {
 		if h := l.host(n); h != nil {
 			h.Boot()
@@ -404,18 +404,19 @@ func (l *Lab) Start() {
 	}
 }
 
-// clock is the time since the epoch, zero before it. Safe for concurrent use.
+// clock is the time since the epoch, zero before it. Safe for concurrent use, and
+// without a lock: nodes ask for every packet.
 func (l *Lab) clock() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.tick()
+	epoch := l.epoch.Load()
+	if epoch == nil {
+		return 0
+	}
+	return time.Since(*epoch)
 }
 
-// tick is the clock, the run being locked. It never goes back.
+// tick is the clock for the run, which is locked. It never goes back.
 func (l *Lab) tick() time.Duration {
-	if !l.epoch.IsZero() {
-		l.last = max(l.last, time.Since(l.epoch))
-	}
+	l.last = max(l.last, l.clock())
 	return l.last
 }
 

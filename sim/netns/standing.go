@@ -72,7 +72,10 @@ func (l *Lab) State() State {
 	plan := l.run.Plan()
 	s := State{Nodes: make([]NodeState, len(plan.Nodes))}
 	l.mu.Lock()
-	s.Now, s.Epoch = l.tick(), l.epoch
+	s.Now = l.tick()
+	if epoch := l.epoch.Load(); epoch != nil {
+		s.Epoch = *epoch
+	}
 	for n := range plan.Nodes {
 		at := &s.Nodes[n]
 		at.Life, at.Alive = l.lives[n], l.lives[n] > 0
