@@ -184,7 +184,9 @@ func (f *filter) add(g filterGroup) error {
 	s := &filterSet{}
 	ends := append(familyIs(g.remote6), addressIn(g.remote6, g.local)...)
 	if !g.remoteAll {
-		s.set = &nftables.Set{Table: f.table, Name: fmt.Sprintf("remote%d", len(f.groups)), Interval: true, KeyType: nftables.TypeIPAddr}
+		// A number of its own, within the table, because the library counts those that
+		// it gives without a lock.
+		s.set = &nftables.Set{Table: f.table, ID: uint32(len(f.groups) + 1), Name: fmt.Sprintf("remote%d", len(f.groups)), Interval: true, KeyType: nftables.TypeIPAddr}
 		offset, length := uint32(12), uint32(4)
 		if g.remote6 {
 			s.set.KeyType, offset, length = nftables.TypeIP6Addr, 8, 16
