@@ -75,9 +75,9 @@ func (p *place) kill(which func(line string) bool) {
 func TestSoakKillUp(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	intact := bystanders(t, "st-killup")
+	intact := bystanders(t, id("killup"))
 	before := hostState(t)
-	lab := p.lab("st-killup")
+	lab := p.lab(id("killup"))
 	for round := range rounds(6) {
 		// Making the lab takes a fraction of this; so some are killed as they stand, with commands in them.
 		after := time.Duration(rand.Int64N(int64(400 * time.Millisecond)))
@@ -105,7 +105,7 @@ func TestSoakKillUp(t *testing.T) {
 		if o.status != exitOK {
 			t.Errorf("round %d: down: status %d: %s%s", round, o.status, o.out, o.err)
 		}
-		p.nothing("st-killup", before)
+		p.nothing(id("killup"), before)
 		intact()
 		if t.Failed() {
 			return
@@ -118,9 +118,9 @@ func TestSoakKillUp(t *testing.T) {
 func TestSoakKillRun(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	intact := bystanders(t, "st-killrun")
+	intact := bystanders(t, id("killrun"))
 	before := hostState(t)
-	lab := p.lab("st-killrun")
+	lab := p.lab(id("killrun"))
 	for round := range rounds(6) {
 		after := time.Duration(rand.Int64N(int64(600 * time.Millisecond)))
 		t.Logf("round %d: after %v", round, after)
@@ -138,7 +138,7 @@ func TestSoakKillRun(t *testing.T) {
 		} else {
 			p.run("run", "--engine", "netns", "--until", "100ms", lab) // fails for its expectation
 		}
-		p.nothing("st-killrun", before)
+		p.nothing(id("killrun"), before)
 		intact()
 		if t.Failed() {
 			return
@@ -151,31 +151,31 @@ func TestDeadHolder(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	before := hostState(t)
-	lab := p.lab("st-dead")
+	lab := p.lab(id("dead"))
 	p.good("up", lab)
 	p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
 	await(t, "the holder's end", func() bool { return len(p.processes()) == 0 })
 	// What held the lab's lock ends a moment later.
 	died := func() bool { return strings.Contains(p.run("status").out, "its holder has died") }
 	await(t, "the lab's death", died)
-	p.refused(exitUsage, "its holder has died", "exec", "-l", "st-dead", "ha", "true")
-	p.refused(exitUsage, "ikelab down st-dead", "exec", "ha", "true")
+	p.refused(exitUsage, "its holder has died", "exec", "-l", id("dead"), "ha", "true")
+	p.refused(exitUsage, "ikelab down "+id("dead"), "exec", "ha", "true")
 	p.good("up", lab)
 	p.tunnel("ga")
 	p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
 	await(t, "the lab's death", died)
-	if out := p.good("down", "st-dead"); !strings.Contains(out, "st-dead: cleared away what it left behind") {
+	if out := p.good("down", id("dead")); !strings.Contains(out, id("dead")+": cleared away what it left behind") {
 		t.Errorf("down says %q", out)
 	}
-	p.nothing("st-dead", before)
+	p.nothing(id("dead"), before)
 
 	// A run is no lab that stands.
 	cmd := p.command("run", "--engine", "netns", "--until", "50s", lab)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the run", func() bool { return len(named(t, "st-dead")) > 0 })
-	entries, err := filepath.Glob(filepath.Join(p.state, "st-dead-*"))
+	await(t, "the run", func() bool { return len(named(t, id("dead"))) > 0 })
+	entries, err := filepath.Glob(filepath.Join(p.state, id("dead")+"-*"))
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("the run's folder: %v, %v", entries, err)
 	}
@@ -190,7 +190,7 @@ func TestDeadHolder(t *testing.T) {
 	if status := cmd.ProcessState.ExitCode(); status != exitInterrupted {
 		t.Errorf("an interrupted run ends with %d", status)
 	}
-	p.nothing("st-dead", before)
+	p.nothing(id("dead"), before)
 }
 
 // TestInterruptedUp: whoever interrupts up while it works has no lab.
@@ -198,7 +198,7 @@ func TestInterruptedUp(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	before := hostState(t)
-	lab := p.lab("st-interrupt")
+	lab := p.lab(id("interrupt"))
 	// A stopped holder does not come to an end of its work before the interrupt.
 	cmd := p.command("up", lab)
 	if err := cmd.Start(); err != nil {
@@ -226,10 +226,10 @@ func TestInterruptedUp(t *testing.T) {
 	_ = cmd.Wait()
 	switch status := cmd.ProcessState.ExitCode(); status {
 	case exitInterrupted:
-		p.nothing("st-interrupt", before)
+		p.nothing(id("interrupt"), before)
 	case exitOK:
 		p.good("down")
-		p.nothing("st-interrupt", before)
+		p.nothing(id("interrupt"), before)
 	default:
 		t.Errorf("an interrupted up ends with %d", status)
 	}
@@ -287,17 +287,17 @@ func TestRootless(t *testing.T) {
 	}
 	before := hostState(t)
 	lab := filepath.Join(filepath.Dir(p.path), "lab.hcl")
-	text := strings.NewReplacer("LAB", "st-rootless", "received < 0", "received > 0", "  at     = \"50ms\"", "  at     = \"50s\"").Replace(standingLab)
+	text := strings.NewReplacer("LAB", id("rootless"), "received < 0", "received > 0", "  at     = \"50ms\"", "  at     = \"50s\"").Replace(standingLab)
 	if err := os.WriteFile(lab, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if o := p.run("run", "--engine", "netns", "--until", "1s", lab); o.status != exitOK {
 		t.Errorf("run: status %d: %s%s", o.status, o.out, o.err)
 	}
-	p.nothing("st-rootless", before)
+	p.nothing(id("rootless"), before)
 
 	p.good("up", lab)
-	if names := named(t, "st-rootless"); len(names) > 0 {
+	if names := named(t, id("rootless")); len(names) > 0 {
 		t.Errorf("outside there are namespaces %v", names)
 	}
 	p.tunnel("ga")
@@ -307,7 +307,7 @@ func TestRootless(t *testing.T) {
 	p.good("exec", "ha", "--", "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &")
 	p.good("do", "cut")
 	p.good("down")
-	p.nothing("st-rootless", before)
+	p.nothing(id("rootless"), before)
 
 	// Whatever is killed, everything ends.
 	for _, victim := range []string{"rootless -- holder", " holder"} {
@@ -316,7 +316,7 @@ func TestRootless(t *testing.T) {
 		p.kill(func(line string) bool { return strings.HasSuffix(line, victim) })
 		await(t, "the end of what was in the namespaces", func() bool { return len(p.processes()) == 0 })
 		p.good("down")
-		p.nothing("st-rootless", before)
+		p.nothing(id("rootless"), before)
 	}
 	cmd := p.command("run", "--engine", "netns", "--until", "50s", lab)
 	if err := cmd.Start(); err != nil {
@@ -336,7 +336,7 @@ func TestRootless(t *testing.T) {
 	_ = cmd.Wait() // killed
 	await(t, "the end of what was in the namespaces", func() bool { return len(p.processes()) == 0 })
 	p.good("down")
-	p.nothing("st-rootless", before)
+	p.nothing(id("rootless"), before)
 }
 
 // TestRootlessRefused: where user namespaces are not to be had, the reason is named, and the status is 3.
@@ -350,7 +350,7 @@ func TestRootlessRefused(t *testing.T) {
 	p.prefix = []string{need(t, "unshare", "apt-get install util-linux"), "--mount", "sh", "-c", script, "sh"}
 	for _, args := range [][]string{{"run", "--engine", "netns"}, {"up"}} {
 		lab := filepath.Join(filepath.Dir(p.path), "lab.hcl")
-		if err := os.WriteFile(lab, []byte(strings.Replace(standingLab, "LAB", "st-refused", 1)), 0o644); err != nil {
+		if err := os.WriteFile(lab, []byte(strings.Replace(standingLab, "LAB", id("refused"), 1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		p.refused(exitCapability, "this host lacks rights", append(args, lab)...)

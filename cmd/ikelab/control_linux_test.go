@@ -15,8 +15,8 @@ import (
 func TestControlSocket(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	p.good("up", p.lab("st-control"))
-	socket := filepath.Join(p.state, "st-control", "control")
+	p.good("up", p.lab(id("control")))
+	socket := filepath.Join(p.state, id("control"), "control")
 	say := func(text string) string {
 		t.Helper()
 		conn, err := net.Dial("unix", socket)
@@ -43,7 +43,7 @@ func TestControlSocket(t *testing.T) {
 		{hello + `{"command":"exec"}` + "\n", "3 files"},
 		{hello + `{"command":"capture","capture":{"links":["x"]}}` + "\n", "there is no link"},
 		{hello + `{"command":"do"}` + "\n", "no step"},
-		{hello + `{"command":"status"}` + "\n", `"lab":"st-control"`},
+		{hello + `{"command":"status"}` + "\n", `"lab":"` + id("control") + `"`},
 	} {
 		if got := say(c.text); !strings.Contains(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%q is answered with %q, want %q", c.text, got, c.want)

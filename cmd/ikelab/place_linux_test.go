@@ -85,6 +85,9 @@ type place struct {
 	prefix []string
 }
 
+// id is a name for a lab that no other process of tests has.
+func id(name string) string { return fmt.Sprintf("st%d-%s", os.Getpid(), name) }
+
 // newPlace begins a test that makes namespaces, and sees to it that none stay.
 func newPlace(t *testing.T) *place {
 	t.Helper()

@@ -19,7 +19,7 @@ func TestStandingLab(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	before := hostState(t)
-	lab := p.lab("st-life")
+	lab := p.lab(id("life"))
 	p.refused(exitUsage, "no lab stands; begin with: ikelab up", "exec", "ha", "--", "true")
 	if out := p.good("status"); out != "no lab stands\n" {
 		t.Errorf("status of nothing: %q", out)
@@ -29,11 +29,11 @@ func TestStandingLab(t *testing.T) {
 	}
 	p.refused(exitUsage, `Did you mean "wan"?`, "up", write(t, "bad.hcl", strings.Replace(standingLab, "network.wan\n", "network.wam\n", 1)))
 
-	if out := p.good("up", lab); !strings.Contains(out, "lab st-life stands") || !strings.Contains(out, "ikelab-st-life-ha") {
+	if out := p.good("up", lab); !strings.Contains(out, "lab "+id("life")+" stands") || !strings.Contains(out, "ikelab-"+id("life")+"-ha") {
 		t.Errorf("up says %q", out)
 	}
 	p.refused(exitUsage, "stands already", "up", lab)
-	if names := named(t, "st-life"); len(names) < 4 {
+	if names := named(t, id("life")); len(names) < 4 {
 		t.Errorf("namespaces: %v", names)
 	}
 
@@ -57,11 +57,11 @@ func TestStandingLab(t *testing.T) {
 	if !strings.Contains(out, " 3 received") {
 		t.Errorf("ping through the tunnel: %s", out)
 	}
-	if n := nodeStatus(t, p.status("st-life"), "gb").Children[0]; n.PacketsIn != 3 || n.PacketsOut != 3 {
+	if n := nodeStatus(t, p.status(id("life")), "gb").Children[0]; n.PacketsIn != 3 || n.PacketsOut != 3 {
 		t.Errorf("counters after three pings: %+v", n)
 	}
 	text := p.good("status")
-	for _, want := range []string{"lab st-life", "IKE SA established", child.SPIIn, sa.SPIi, "10.1.0.0/16 ↔ 10.2.0.0/16", "3 packets (252 bytes) in"} {
+	for _, want := range []string{"lab " + id("life"), "IKE SA established", child.SPIIn, sa.SPIi, "10.1.0.0/16 ↔ 10.2.0.0/16", "3 packets (252 bytes) in"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("status lacks %q:\n%s", want, text)
 		}
@@ -90,11 +90,11 @@ func TestStandingLab(t *testing.T) {
 
 	p.capture(t)
 
-	if out := p.good("down"); out != "st-life is down\n" {
+	if out := p.good("down"); out != id("life")+" is down\n" {
 		t.Errorf("down says %q", out)
 	}
-	p.nothing("st-life", before)
-	if out := p.good("down", "st-life"); !strings.Contains(out, "does not stand; nothing to do") {
+	p.nothing(id("life"), before)
+	if out := p.good("down", id("life")); !strings.Contains(out, "does not stand; nothing to do") {
 		t.Errorf("a second down says %q", out)
 	}
 }
@@ -155,7 +155,7 @@ func await(t *testing.T, what string, done func() bool) {
 func TestExec(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	p.good("up", p.lab("st-exec"))
+	p.good("up", p.lab(id("exec")))
 	if o := p.feed("typed", "exec", "ha", "--", "sh", "-c", "cat; pwd; echo $IKELAB_STATE_DIR; echo no >&2; exit 7"); o.status != 7 || o.err != "no\n" {
 		t.Errorf("status %d, %q and %q", o.status, o.out, o.err)
 	} else if here, err := os.Getwd(); err != nil || o.out != "typed"+here+"\n"+p.state+"\n" {
@@ -174,8 +174,8 @@ func TestExec(t *testing.T) {
 		{statusNoStart, "permission denied", []string{"ha", write(t, "text", "no program")}},
 		{exitUsage, `no node "hx": did you mean "ha"?`, []string{"hx", "true"}},
 		{exitUsage, "what shall run in ha?", []string{"ha", "--"}},
-		{exitUsage, "no lab \"st-exce\" stands; did you mean \"st-exec\"?", []string{"-l", "st-exce", "ha", "true"}},
-		{128 + 9, "", []string{"-l", "st-exec", "ha", "--", "sh", "-c", "kill -9 $$"}},
+		{exitUsage, "no lab \"" + id("exce") + "\" stands; did you mean \"" + id("exec") + "\"?", []string{"-l", id("exce"), "ha", "true"}},
+		{128 + 9, "", []string{"-l", id("exec"), "ha", "--", "sh", "-c", "kill -9 $$"}},
 	} {
 		p.refused(c.status, c.want, append([]string{"exec"}, c.args...)...)
 	}
@@ -236,33 +236,33 @@ func TestTwoLabs(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	before := hostState(t)
-	p.good("up", p.lab("st-one"))
-	if out := p.good("up", p.lab("st-two")); !strings.Contains(out, "exec -l st-two") {
+	p.good("up", p.lab(id("one")))
+	if out := p.good("up", p.lab(id("two"))); !strings.Contains(out, "exec -l "+id("two")) {
 		t.Errorf("up of a second lab says %q", out)
 	}
-	if out := p.good("status"); !strings.Contains(out, "st-one  4 nodes") || !strings.Contains(out, "st-two  4 nodes") {
+	if out := p.good("status"); !strings.Contains(out, id("one")+"  4 nodes") || !strings.Contains(out, id("two")+"  4 nodes") {
 		t.Errorf("status of two labs: %s", out)
 	}
-	p.refused(exitUsage, "2 labs stand: st-one, st-two; say which", "exec", "ha", "--", "true")
+	p.refused(exitUsage, "2 labs stand: "+id("one")+", "+id("two")+"; say which", "exec", "ha", "--", "true")
 	p.refused(exitUsage, "2 labs stand", "down")
-	p.tunnel("ga", "st-one")
-	p.tunnel("ga", "st-two")
-	p.good("do", "-l", "st-one", "cut")
-	for lab, up := range map[string]bool{"st-one": false, "st-two": true} {
+	p.tunnel("ga", id("one"))
+	p.tunnel("ga", id("two"))
+	p.good("do", "-l", id("one"), "cut")
+	for lab, up := range map[string]bool{id("one"): false, id("two"): true} {
 		if nodeStatus(t, p.status(lab), "ga").Interfaces[1].Up != up {
 			t.Errorf("the line of %s", lab)
 		}
 	}
-	p.good("down", "st-one")
+	p.good("down", id("one"))
 	if out := p.good("exec", "ha", "--", "ping", "-c", "1", "-W", "5", "10.2.0.2"); !strings.Contains(out, "1 received") {
 		t.Errorf("ping in the lab that is left: %s", out)
 	}
-	p.good("up", p.lab("st-one"))
-	if out := p.good("down", "--all"); !strings.Contains(out, "st-one is down") || !strings.Contains(out, "st-two is down") {
+	p.good("up", p.lab(id("one")))
+	if out := p.good("down", "--all"); !strings.Contains(out, id("one")+" is down") || !strings.Contains(out, id("two")+" is down") {
 		t.Errorf("down --all says %q", out)
 	}
-	p.nothing("st-one", before)
-	p.nothing("st-two", before)
+	p.nothing(id("one"), before)
+	p.nothing(id("two"), before)
 }
 
 // TestHundredNodes: a lab with a hundred nodes stands, and goes.
@@ -270,8 +270,8 @@ func TestHundredNodes(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	before := hostState(t)
-	lab := write(t, "many.hcl", `
-lab "st-many" { duration = "10s" }
+	lab := write(t, "many.hcl", strings.Replace(`
+lab "LAB" { duration = "10s" }
 network "wan" { prefix = "10.0.0.0/16" }
 secret "psk" { secret = "many" }
 node "gw" {
@@ -291,7 +291,7 @@ node "rw" {
     child "net" { start_action = "start" }
   }
 }
-`)
+`, "LAB", id("many"), 1))
 	p.good("up", lab)
 	standing := func() (n int) {
 		for _, c := range nodeStatus(t, p.status(), "gw").Children {
@@ -309,7 +309,7 @@ node "rw" {
 		t.Errorf("ping: %s", out)
 	}
 	p.good("down")
-	p.nothing("st-many", before)
+	p.nothing(id("many"), before)
 }
 
 // TestRunOnAFullDisk: a run in namespaces whose files find no room says so, and leaves no namespace.
@@ -326,6 +326,6 @@ func TestRunOnAFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	p.refused(exitInternal, "no space left on device", "run", "--engine", "netns", "--until", "3s", "--out", filepath.Join(out, "run"), p.lab("st-full"))
-	p.nothing("st-full", before)
+	p.refused(exitInternal, "no space left on device", "run", "--engine", "netns", "--until", "3s", "--out", filepath.Join(out, "run"), p.lab(id("full")))
+	p.nothing(id("full"), before)
 }
