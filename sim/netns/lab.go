@@ -78,7 +78,7 @@ type Lab struct {
 	// lives are the numbers of the nodes' present lives, 0 for a dead one: what a
 	// process still says after the run has it killed is not heard any more.
 	lives    []int
-	ledgers  []*ledger // by node, of a standing lab
+	ledgers  []*ledger                 // by node, of a standing lab
 	epoch    atomic.Pointer[time.Time] // nil before Start; for anybody to read
 	last     time.Duration
 	armed    time.Duration // until when Drive sleeps
