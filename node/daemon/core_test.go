@@ -193,6 +193,22 @@ func describe(e *node.Event) string {
 	return text
 }
 
+// complaints reports what must not happen between two ends that understand each other.
+func complaints(t *testing.T, events []string) {
+	t.Helper()
+	for _, e := range events {
+		switch kind, _, _ := strings.Cut(e, " "); node.EventKind(kind) {
+		case node.EventKind(ike.RecordDropped):
+			if strings.Contains(e, "{reason an old") {
+				continue // charon has repeated a request that was answered meanwhile
+			}
+			t.Error(e)
+		case node.EventKind(ike.RecordRetransmit), node.EventPacketDropped, node.EventPolicyDrop, node.EventInstallFailed:
+			t.Error(e)
+		}
+	}
+}
+
 func (c *core) end() {
 	c.mu.Lock()
 	c.done = true
@@ -301,11 +317,7 @@ func TestCoreAndCharon(t *testing.T) {
 				t.Error(err)
 			}
 			await(t, "charon's delete ends our association", func() bool { return len(ours.associations()) == 0 })
-			for _, kind := range []node.EventKind{node.EventPacketDropped, node.EventPolicyDrop, "message-dropped", "retransmit"} {
-				if n := ours.count(kind); n != 0 {
-					t.Errorf("%s happened %d times", kind, n)
-				}
-			}
+			complaints(t, ours.seen())
 		})
 	}
 }

@@ -137,18 +137,25 @@ func TestChildDeletedByUs(t *testing.T) {
 	s.byCharon()
 }
 
-// TestRekeyingIsRefused: what our node does not speak it refuses, and the tunnel stays as it is.
+// TestRekeyingIsRefused: CREATE_CHILD_SA, which our node does not speak yet, it refuses as RFC 7296 §4 has it. Charon
+// then makes everything anew, so that what it was configured to rekey lives on.
 func TestRekeyingIsRefused(t *testing.T) {
 	s := tunnel(t, nil)
 	s.byCharon()
 	for _, what := range []string{"--child=net", "--ike=site"} {
+		before := one(t, s.charon).SPIi
 		if _, err := s.charon.Swanctl(deadline(t), "--rekey", what); err != nil {
 			t.Error(err)
 		}
-		await(t, "our refusal of "+what, func() bool { return strings.Count(s.charon.Log(), "N(NO_ADD_SAS)") > 0 })
+		await(t, "charon has made a new IKE SA after "+what, func() bool {
+			sas := list(t, s.charon)
+			return len(sas) == 1 && sas[0].State == "ESTABLISHED" && sas[0].SPIi != before
+		})
+		s.up()
 	}
-	await(t, "two refusals", func() bool { return strings.Count(s.charon.Log(), "N(NO_ADD_SAS)") == 2 })
-	s.up()
+	if n := strings.Count(s.charon.Log(), "N(NO_ADD_SAS)"); n != 2 {
+		t.Errorf("our node refused %d times, want 2", n)
+	}
 }
 
 func TestWrongSecret(t *testing.T) {
@@ -170,7 +177,10 @@ func TestNoSelectorsInCommon(t *testing.T) {
 	s := tunnel(t, strings.NewReplacer("local_ts = 10.1.0.1", "local_ts = 10.9.0.1"))
 	s.refused("TS_UNACCEPTABLE")
 	s.ours.order(ike.Initiate, "net")
-	s.saw(node.EventKind(ike.RecordChildFailed), "TS_UNACCEPTABLE", "{child net}")
+	s.saw(node.EventKind(ike.RecordReceived), "IKE_AUTH", "N(TS_UNACCEPTABLE)")
+	await(t, "our node has noted both refusals, its own and charon's", func() bool {
+		return s.ours.count(node.EventKind(ike.RecordChildFailed)) == 2
+	})
 }
 
 func TestSelectorsAreNarrowed(t *testing.T) {
