@@ -18,6 +18,8 @@ const (
 	udpPayload     = udpPacketBytes - 20 - 8
 	// batchMessages is how many datagrams go to the kernel, and come from it, in one call.
 	batchMessages = 32
+	// stampBytes is room for the control message with the time of arrival.
+	stampBytes = 32
 	// socketBufferBytes is what the receiver lets wait, so that it is not the one that loses.
 	socketBufferBytes = 8 << 20
 )
@@ -31,6 +33,7 @@ type datagrams struct {
 	}
 	pieces [batchMessages]unix.Iovec
 	bytes  [batchMessages][2048]byte
+	stamps [batchMessages][stampBytes]byte
 }
 
 func newDatagrams(size int) *datagrams {
@@ -61,8 +64,29 @@ func (d *datagrams) send(fd, n int) error {
 	return nil
 }
 
+// stamp asks for the time of arrival of every datagram, as the kernel has it: a receiver that has to wait for a processor
+// does not make packets late.
+func (d *datagrams) stamp(fd int) error {
+	for i := range d.headers {
+		d.headers[i].Control = &d.stamps[i][0]
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+}
+
+// arrived is when datagram i did, on CLOCK_REALTIME.
+func (d *datagrams) arrived(i int) time.Duration {
+	c := (*unix.Cmsghdr)(unsafe.Pointer(&d.stamps[i][0]))
+	if int(d.headers[i].Controllen) < unix.CmsgLen(int(unsafe.Sizeof(unix.Timespec{}))) || c.Level != unix.SOL_SOCKET || c.Type != unix.SO_TIMESTAMPNS {
+		return 0
+	}
+	return time.Duration((*unix.Timespec)(unsafe.Pointer(&d.stamps[i][unix.CmsgLen(0)])).Nano())
+}
+
 // receive waits for a datagram and takes what else is there.
 func (d *datagrams) receive(fd int) (int, error) {
+	for i := range d.headers {
+		d.headers[i].SetControllen(stampBytes)
+	}
 	for {
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&d.headers[0])), batchMessages, unix.MSG_WAITFORONE, 0, 0)
 		switch errno {
@@ -106,6 +130,9 @@ func monotonic() time.Duration {
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // this clock always exists
 	return time.Duration(t.Nano())
 }
+
+// realtime is CLOCK_REALTIME, which the kernel stamps packets with.
+func realtime() time.Duration { return time.Duration(time.Now().UnixNano()) }
 
 // pause sleeps in the kernel: Go's own timers are coarser.
 func pause(d time.Duration) {

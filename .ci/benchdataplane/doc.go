@@ -17,8 +17,8 @@
 //   - TCP: one connection, full speed, counted at the receiver after a warm-up.
 //   - UDP: one flow of IP packets of 1400 bytes. The sender wakes every 200 µs and sends what is due, and what it
 //     could not send within a millisecond it leaves out, so that no burst is longer. Sought is the highest
-//     rate of which less than 1 % is lost; a packet that comes 20 ms after the last one was sent is lost too,
-//     so that a long queue is no throughput. A rate counts as too high when it has failed twice.
+//     rate of which less than 1 % is lost; what the kernel at the receiver sees 20 ms after the last packet was
+//     sent is lost too, so that a long queue is no throughput. A rate counts as too high when it has failed twice.
 //   - CPU: processor time of the tunnel's two processes, and of the whole machine by /proc/stat, both per gigabit
 //     that arrived. Only the latter holds what the kernel does for others, and the work of the sender and the receiver.
 //   - Latency: round trips of 64 bytes of payload, one at a time over an idle tunnel, minus those of the same

@@ -183,16 +183,14 @@ func (c *contender) udp(ctx context.Context, rate float64, length time.Duration)
 	if err := from.call(ctx, "Blast", Blast{Path: path(0), Trial: trials, PerSecond: rate, For: length}, &sent); err != nil {
 		return udpSample{}, err
 	}
-	pause(late)
 	var received int64
-	if err := to.call(ctx, "Counted", None{}, &received); err != nil {
+	if err := to.call(ctx, "Counted", sent.Ended+late, &received); err != nil {
 		return udpSample{}, err
 	}
 	after, err := c.clocks()
 	if err != nil {
 		return udpSample{}, err
 	}
-	pause(2 * late) // what is late now must not be in the next one's way
 	s := udpSample{Offered: rate, Sent: float64(sent.Packets) / sent.Took.Seconds(), Received: float64(received) / sent.Took.Seconds(), Loss: 1}
 	if sent.Packets > 0 {
 		s.Loss = 1 - float64(received)/float64(sent.Packets)

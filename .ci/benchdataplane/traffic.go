@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,12 @@ const (
 	// udpTick is how often the UDP sender wakes, udpCatchUp what it makes up for when it woke late.
 	udpTick    = 200 * time.Microsecond
 	udpCatchUp = time.Millisecond
+	// trialMillisecondsMax is how long a trial can be.
+	trialMillisecondsMax = 1 << 16
+	// A tunnel's queues are empty when nothing has come in some looks, or at the latest after a while.
+	drainPoll    = 10 * time.Millisecond
+	drainedPolls = 3
+	drainMax     = time.Second
 	// echoBytes is the payload of what goes back and forth, echoPause the time between a reply and the next request.
 	echoBytes = 64
 	echoPause = time.Millisecond
@@ -46,8 +53,12 @@ type Traffic struct {
 	outgoing net.Conn
 	failed   chan error
 
-	trial   atomic.Uint32
-	counted atomic.Int64
+	// mu guards the current trial: which it is, when it began, how many packets came, and how many in each millisecond.
+	mu      sync.Mutex
+	trial   uint32
+	began   time.Duration
+	counted int64
+	within  [trialMillisecondsMax]int64
 }
 
 // Listen opens the receiving end of everything at an address.
@@ -133,31 +144,54 @@ func (t *Traffic) Stop(None, *None) error {
 func (t *Traffic) count(fd int) {
 	runtime.LockOSThread()
 	d := newDatagrams(udpPayload)
+	if err := d.stamp(fd); err != nil {
+		return // so that nothing is counted
+	}
 	for {
 		n, err := d.receive(fd)
 		if err != nil {
 			return
 		}
-		trial, mine := t.trial.Load(), 0
+		t.mu.Lock()
 		for i := range n {
-			if binary.BigEndian.Uint32(d.bytes[i][:]) == trial {
-				mine++
+			if binary.BigEndian.Uint32(d.bytes[i][:]) == t.trial {
+				t.counted++
+				t.within[min(max(int((d.arrived(i)-t.began)/time.Millisecond), 0), trialMillisecondsMax-1)]++
 			}
 		}
-		t.counted.Add(int64(mine))
+		t.mu.Unlock()
 	}
 }
 
 // Expect begins to count the packets of a trial.
 func (t *Traffic) Expect(trial uint32, _ *None) error {
-	t.trial.Store(trial)
-	t.counted.Store(0)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.trial, t.began, t.counted = trial, realtime(), 0
+	clear(t.within[:])
 	return nil
 }
 
-// Counted is how many of the trial's packets have come.
-func (t *Traffic) Counted(_ None, packets *int64) error {
-	*packets = t.counted.Load()
+// Counted is how many of the trial's packets had come at an instant of CLOCK_REALTIME, give or take a millisecond. It
+// waits until no more come.
+func (t *Traffic) Counted(until time.Duration, packets *int64) error {
+	for before, same := int64(-1), 0; same < drainedPolls; pause(drainPoll) {
+		t.mu.Lock()
+		if same++; t.counted != before {
+			before, same = t.counted, 0
+		}
+		t.mu.Unlock()
+		if realtime()-until > drainMax {
+			break
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, n := range t.within {
+		if t.began+time.Duration(i)*time.Millisecond <= until {
+			*packets += n
+		}
+	}
 	return nil
 }
 
@@ -169,10 +203,10 @@ type Blast struct {
 	For       time.Duration
 }
 
-// Blasted is what was sent, and how long it took.
+// Blasted is what was sent, how long it took, and when it was over on CLOCK_REALTIME.
 type Blasted struct {
-	Packets int
-	Took    time.Duration
+	Packets     int
+	Took, Ended time.Duration
 }
 
 // Blast sends UDP packets at a rate. Where the sender cannot reach it, fewer are sent.
@@ -191,6 +225,7 @@ func (t *Traffic) Blast(b Blast, out *Blasted) error {
 	for began := monotonic(); ; pause(udpTick) {
 		out.Took = monotonic() - began
 		if out.Took >= b.For {
+			out.Ended = realtime()
 			return nil
 		}
 		due := int(b.PerSecond*out.Took.Seconds()) - out.Packets - leftOut
