@@ -60,6 +60,13 @@ var actions = []string{
 	topology.ActionAddAddress, topology.ActionRemoveAddress, topology.ActionSetAddress,
 }
 
+// takesFirst are actions that a lab may only do behind others, which a person can have done.
+var takesFirst = map[string]string{
+	topology.ActionStart:         topology.ActionKill,
+	topology.ActionRemoveAddress: topology.ActionAddAddress,
+	topology.ActionAddAddress:    topology.ActionRemoveAddress,
+}
+
 // byHand is the name of actions that were typed, in the trace and, with more underscores where the lab has the name
 // already, of the step that they are read as.
 const byHand = "by-hand"
@@ -94,12 +101,14 @@ func (s Source) actionOf(plan *topology.Plan, what string) (name string, a topol
 	line, more := bytes.Count(typed.Text, []byte("\n"))-1, 1
 	function, arguments, _ := strings.Cut(what, "(")
 	function = strings.TrimSpace(function)
-	if function == topology.ActionStart {
-		// A lab must kill what it starts, and a person can have done so.
-		typed.Text = fmt.Appendf(typed.Text, "\nstep %q {\n  at = \"0s\"\n  action = %s(%s\n}\n", label+"_", topology.ActionKill, arguments)
-		more++
-	}
 	with, diags := typed.Load()
+	if first, takes := takesFirst[function]; takes && diags.HasErrors() {
+		prepared := typed
+		prepared.Text = fmt.Appendf(typed.Text, "\nstep %q {\n  at = \"0s\"\n  action = %s(%s\n}\n", label+"_", first, arguments)
+		if plan, more1 := prepared.Load(); plan != nil && !more1.HasErrors() {
+			with, diags, more = plan, more1, 2
+		}
+	}
 	if diags.HasErrors() && strings.Contains(diags.Error(), "unknown function") {
 		return "", topology.Action{}, usage("there is no action %q: %s", function, DidYouMean(function, actions))
 	}

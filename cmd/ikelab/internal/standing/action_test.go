@@ -51,6 +51,12 @@ func TestActionOf(t *testing.T) {
 	if _, a, err := testSource.actionOf(plan, `add_address(node.gw.interface.wan, "192.0.2.77")`); err != nil || len(a.Addresses) != 1 || a.Addresses[0].String() != "192.0.2.77/24" {
 		t.Errorf("add_address: %+v, %v", a, err)
 	}
+	// What a person may have added or removed before.
+	for _, what := range []string{`remove_address(node.gw.interface.wan, "192.0.2.77")`, `add_address(node.gw.interface.wan, "192.0.2.1")`} {
+		if _, a, err := testSource.actionOf(plan, what); err != nil || a.Kind != what[:strings.IndexByte(what, '(')] {
+			t.Errorf("%s: %+v, %v", what, a, err)
+		}
+	}
 	for what, wants := range map[string][]string{
 		"by-hant":                         {`did you mean "by-hand"?`, "link_down(node.gw.interface.wan)"},
 		"link_dwn(node.gw.interface.wan)": {`did you mean "link_down"?`},

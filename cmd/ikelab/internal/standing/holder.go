@@ -394,7 +394,7 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 		}
 		c.held.taps.remove(one)
 		close(stop)
-		for range said { //nolint:revive // until the client is gone
+		for range said { // until the client is gone
 		}
 	}()
 	packets, err := one.pump(c.held.lab.State().Epoch, interfaces, stop, func(data []byte) error {
