@@ -30,12 +30,6 @@ func (h *Host) drop(key node.PacketKey, reason node.DropReason, iface int, of no
 	h.event(node.Event{Kind: kind, Interface: iface, Drop: node.Drop{Reason: reason, Packet: key}, ESP: of})
 }
 
-// dropPacket is drop for whoever does not hold the lock and has the packet only.
-func (h *Host) dropPacket(packet []byte, reason node.DropReason) {
-	key, _, _ := node.ReadPacketKey(packet)
-	h.enter(func() { h.drop(key, reason, fromInside, node.ESP{}) })
-}
-
 // record passes a record of the machine on, and ends the wait of packets whose
 // negotiation it says has failed. A CHILD_SA gets the number by which the node's
 // own events name it: the machine's is unique within one IKE SA alone.

@@ -220,8 +220,8 @@ func TestFullTunnel(t *testing.T) {
 	for name, options := range map[string][]option{"in UDP": {encap()}, "bare": nil, "in UDP, IPv6": {encap(), overIPv6()}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			any, own := ts("0.0.0.0/0", "::/0"), ts("198.51.100.1/32", "2001:db8:ff::1/128")
-			w := newWorld(t, append([]option{selectors(own, any), startAction(ike.StartTrap)}, options...)...)
+			everything, own := ts("0.0.0.0/0", "::/0"), ts("198.51.100.1/32", "2001:db8:ff::1/128")
+			w := newWorld(t, append([]option{selectors(own, everything), startAction(ike.StartTrap)}, options...)...)
 			x := w.watchWire()
 			w.start(1)
 			w.start(0)

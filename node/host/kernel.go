@@ -94,16 +94,16 @@ func splitFamilies(p protectedPair) []protectedPair {
 		return nil
 	}
 	any4, any6 := esp.SelectorFromPrefix(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), esp.SelectorFromPrefix(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
-	resolve := func(s, any esp.Selector) esp.Selector {
+	resolve := func(s, whole esp.Selector) esp.Selector {
 		if !s.Start.IsValid() {
-			s.Start, s.End = any.Start, any.End
+			s.Start, s.End = whole.Start, whole.End
 		}
 		return s
 	}
 	var all []protectedPair
-	for _, any := range []esp.Selector{any4, any6} {
-		q := protectedPair{resolve(p.local, any), resolve(p.remote, any)}
-		if q.local.Start.Is4() == any.Start.Is4() && q.remote.Start.Is4() == any.Start.Is4() {
+	for _, whole := range []esp.Selector{any4, any6} {
+		q := protectedPair{resolve(p.local, whole), resolve(p.remote, whole)}
+		if q.local.Start.Is4() == whole.Start.Is4() && q.remote.Start.Is4() == whole.Start.Is4() {
 			all = append(all, q)
 		}
 	}
@@ -353,7 +353,7 @@ func (h *Host) cleanUp() error {
 		if err != nil {
 			return fmt.Errorf("node %q: its namespace: %w", h.cfg.Node.Name, err)
 		}
-		defer here.Close()
+		defer func() { _ = here.Close() }()
 		kernel, err := netlink.NewHandleAt(here, unix.NETLINK_ROUTE)
 		if err != nil {
 			return fmt.Errorf("node %q: netlink in its namespace: %w", h.cfg.Node.Name, err)
