@@ -93,6 +93,17 @@ func (h *site) up() {
 	}
 	h.in(func() error { return up("lo", netip.PrefixFrom(h.inner, h.inner.BitLen())) })
 	h.in(func() error { return up("eth0", outer) })
+	// The kernel makes an IPv6 address's own route a little later than the address.
+	for _, own := range []netip.Addr{h.inner, h.outer} {
+		await(h.t, fmt.Sprintf("%s is a local address", own), func() (local bool) {
+			h.in(func() error {
+				routes, err := netlink.RouteGet(own.AsSlice())
+				local = err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL
+				return nil
+			})
+			return local
+		})
+	}
 }
 
 // in does something in the host's network namespace.
