@@ -16,10 +16,13 @@ import (
 )
 
 const (
-	// receiveMessagesMax is how many datagrams one call takes. Each has room for
-	// the longest, which segments of up to 64 KiB may share.
-	receiveMessagesMax = 16
-	receiveBytesMax    = 1 << 16
+	// receiveUDPMax is how many datagrams one call takes, each of which may be many in
+	// segments. Of bare ESP every packet comes alone, so more make a batch: as many as
+	// can become one frame of the TUN device, and some. All have room for the longest;
+	// memory that no packet reached stays the kernel's.
+	receiveUDPMax   = 16
+	receiveRawMax   = 64
+	receiveBytesMax = 1 << 16
 )
 
 // Congestion notification in the two low bits of the traffic class (RFC 3168).
@@ -44,6 +47,7 @@ type inWorker struct {
 	control func(level, kind int32, value int)
 	segment int
 	class   uint8
+	batches *sync.Pool
 	// inBatch is there while the worker is busy.
 	*inBatch
 	view headerView
@@ -63,11 +67,15 @@ type inBatch struct {
 	writer   tunWriter
 }
 
-var inBatches = sync.Pool{New: func() any {
+var (
+	udpBatches = sync.Pool{New: func() any { return newInBatch(receiveUDPMax) }}
+	rawBatches = sync.Pool{New: func() any { return newInBatch(receiveRawMax) }}
+)
+
+func newInBatch(most int) *inBatch {
 	b := &inBatch{
-		messages: make([]message, receiveMessagesMax), pieces: make([]unix.Iovec, receiveMessagesMax),
-		buffers: make([]byte, receiveMessagesMax*receiveBytesMax), names: make([]sockaddr, receiveMessagesMax),
-		controls: make([]byte, receiveMessagesMax*controlBytes),
+		messages: make([]message, most), pieces: make([]unix.Iovec, most), buffers: make([]byte, most*receiveBytesMax),
+		names: make([]sockaddr, most), controls: make([]byte, most*controlBytes),
 	}
 	for i := range b.messages {
 		b.pieces[i].Base = &b.buffers[i*receiveBytesMax]
@@ -80,10 +88,13 @@ var inBatches = sync.Pool{New: func() any {
 	}
 	b.writer.init()
 	return b
-}}
+}
 
 func newInWorker(h *Host, s *socket) *inWorker {
-	w := &inWorker{h: h, s: s}
+	w := &inWorker{h: h, s: s, batches: &udpBatches}
+	if s.local.Port() == portRawESP {
+		w.batches = &rawBatches
+	}
 	w.attempt, w.receive, w.control = w.tryReceive, w.receiveOnce, w.takeControl
 	return w
 }
@@ -95,12 +106,12 @@ func (w *inWorker) receiveOnce(fd uintptr) { w.done = w.readMessages(fd) }
 
 // take and leave get and give back what a busy worker needs.
 func (w *inWorker) take() {
-	w.inBatch = inBatches.Get().(*inBatch)
+	w.inBatch = w.batches.Get().(*inBatch)
 	w.writer.h = w.h
 }
 
 func (w *inWorker) leave() {
-	inBatches.Put(w.inBatch)
+	w.batches.Put(w.inBatch)
 	w.inBatch = nil
 }
 
