@@ -425,13 +425,17 @@ func (h *Host) sourceAddr(remote netip.Addr) netip.Addr {
 	return w.src
 }
 
-// setSysctls writes settings of a device in the namespace that the thread is in.
-// A setting that the kernel does not have is left out.
+// setSysctls makes settings of a device in the namespace that the thread is in. One
+// that the kernel does not have is left out, and one that is right already is not
+// written: in a container that may be forbidden.
 func setSysctls(device string, settings map[string]string) error {
 	for name, value := range settings {
 		file := "/proc/sys/net/" + strings.Replace(name, "*", device, 1)
-		if err := os.WriteFile(file, []byte(value), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("setting %s of the tunnel device: %w", name, err)
+		if now, err := os.ReadFile(file); errors.Is(err, os.ErrNotExist) || err == nil && strings.TrimSpace(string(now)) == value {
+			continue
+		}
+		if err := os.WriteFile(file, []byte(value), 0o644); err != nil {
+			return fmt.Errorf("setting %s of the tunnel device to %s: %w; mount /proc/sys writable", name, value, err)
 		}
 	}
 	return nil

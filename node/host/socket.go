@@ -133,10 +133,13 @@ func configureSocket(fd, family int, local netip.AddrPort) error {
 	type option struct{ level, name, value int }
 	options := []option{{unix.SOL_SOCKET, unix.SO_MARK, socketMark}}
 	if family == unix.AF_INET {
-		// With DF while a packet fits the path, cut here when it does not (RFC 8900
-		// asks to avoid it, and IKE_AUTH has no other way).
-		options = append(options, option{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_WANT},
-			option{unix.IPPROTO_IP, unix.IP_RECVTOS, 1})
+		// With DF while a packet fits the path, cut here when it does not. What has IKE
+		// alone may be cut on the way too: it has no smaller form (before RFC 7383).
+		discover := option{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_WANT}
+		if local.Port() == portIKE {
+			discover.value = unix.IP_PMTUDISC_DONT
+		}
+		options = append(options, discover, option{unix.IPPROTO_IP, unix.IP_RECVTOS, 1})
 	} else {
 		if local.Port() != portRawESP {
 			options = append(options, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1})
