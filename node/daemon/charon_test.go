@@ -17,7 +17,7 @@ import (
 func TestTwoCharons(t *testing.T) {
 	strongswan := tree(t)
 	t.Parallel()
-	a, b := pair(t)
+	a, b := pair(t, false)
 	charonA, charonB := a.charon(strongswan, connections(a, b)), b.charon(strongswan, connections(b, a))
 	ctx := deadline(t)
 
@@ -77,7 +77,7 @@ func TestTwoCharons(t *testing.T) {
 func TestCloseTellsThePeer(t *testing.T) {
 	strongswan := tree(t)
 	t.Parallel()
-	a, b := pair(t)
+	a, b := pair(t, false)
 	charonB := b.charon(strongswan, connections(b, a))
 	ctx := deadline(t)
 
@@ -116,7 +116,7 @@ func TestCloseTellsThePeer(t *testing.T) {
 func TestErrorsSayWhatCharonSays(t *testing.T) {
 	strongswan := tree(t)
 	t.Parallel()
-	a, b := pair(t)
+	a, b := pair(t, false)
 
 	mistaken := strings.Replace(connections(a, b), "aes256gcm16-prfsha384-x25519", "rot13", 1)
 	_, err := daemon.Start(deadline(t), daemon.Config{Tree: strongswan, Namespace: a.net, Dir: t.TempDir(), Connections: mistaken})
@@ -132,7 +132,7 @@ func TestErrorsSayWhatCharonSays(t *testing.T) {
 	}
 
 	// Nobody answers here, and the wait ends with its context.
-	lonely, _ := pair(t)
+	lonely, _ := pair(t, false)
 	c := lonely.charon(strongswan, connections(a, b))
 	ctx, cancel := context.WithTimeout(deadline(t), 200*time.Millisecond)
 	defer cancel()
@@ -145,7 +145,7 @@ func TestErrorsSayWhatCharonSays(t *testing.T) {
 func TestNothingIsLeft(t *testing.T) {
 	strongswan := tree(t)
 	t.Parallel()
-	a, b := pair(t)
+	a, b := pair(t, false)
 	c := a.charon(strongswan, connections(a, b))
 	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {

@@ -41,9 +41,9 @@ type core struct {
 func far(t *testing.T, v6 bool, ikeProposals, espProposals string, change ...func(*ike.Config)) (near, away *site, c *core) {
 	t.Helper()
 	near, away = hosts(t, v6)
-	connected, all := netip.PrefixFrom(away.outer, 24), "0.0.0.0/0"
+	prefixes, all := away.prefixes(), "0.0.0.0/0"
 	if v6 {
-		connected, all = netip.PrefixFrom(away.outer, 64), "::/0"
+		all = "::/0"
 	}
 	device := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, Mode: netlink.TUNTAP_MODE_TUN, NonPersist: true,
 		Flags: netlink.TUNTAP_NO_PI, Queues: 1}
@@ -53,8 +53,8 @@ func far(t *testing.T, v6 bool, ikeProposals, espProposals string, change ...fun
 	cfg := node.Config{
 		Name: "core",
 		Interfaces: []node.Interface{
-			{Name: "eth0", Addresses: []netip.Prefix{connected}, Up: true},
-			{Name: "lan", Addresses: []netip.Prefix{netip.PrefixFrom(away.inner, away.inner.BitLen())}, Up: true},
+			{Name: "eth0", Addresses: prefixes[:1], Up: true},
+			{Name: "lan", Addresses: prefixes[1:], Up: true},
 		},
 		Routes: []node.Route{{Prefix: netip.MustParsePrefix(all), Via: near.outer}},
 		IKE:    ours(t, away, near, ikeProposals, espProposals),

@@ -16,6 +16,21 @@
 // It knows no extended sequence numbers.
 // The plug-in kernel-netlink is beside it for addresses and routes.
 //
+// # A peer for our node
+//
+// Nothing of charon has to be turned off for ike.Machine. What charon offers and the
+// machine does not speak yet it is not asked for: fragmentation, MOBIKE (its
+// MOBIKE_SUPPORTED goes unanswered), redirects, message ID synchronisation. One thing
+// it asks for unasked: CREATE_CHILD_SA, to rekey when rekey_time is over (an hour for
+// a child, four for an IKE SA) and to make a further child. The machine refuses with
+// NO_ADDITIONAL_SAS, whereupon charon deletes the IKE SA and makes a new one when it
+// wanted to rekey, for which the tunnel is gone for two round trips, and gives up
+// when it wanted a further child.
+//
+// Charon 5.9.8 may lose the answer to its IKE_SA_INIT when that comes before it has
+// put the new IKE SA into its table, as it does from a peer on the same machine; its
+// retransmission, after 4 s by default, makes up for that.
+//
 // # What this is not
 //
 // It renders nothing: strongSwan's configuration is written by hand. It knows no

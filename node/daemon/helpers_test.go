@@ -70,9 +70,9 @@ func hosts(t *testing.T, v6 bool) (a, b *site) {
 }
 
 // pair makes two hosts with a veth between them.
-func pair(t *testing.T) (a, b *site) {
+func pair(t *testing.T, v6 bool) (a, b *site) {
 	t.Helper()
-	a, b = hosts(t, false)
+	a, b = hosts(t, v6)
 	a.in(func() error {
 		return netlink.LinkAdd(&netlink.Veth{
 			LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0",
@@ -87,12 +87,8 @@ func pair(t *testing.T) (a, b *site) {
 // up gives the host its addresses and sets its interfaces up.
 func (h *site) up() {
 	h.t.Helper()
-	outer := netip.PrefixFrom(h.outer, 24)
-	if h.outer.Is6() {
-		outer = netip.PrefixFrom(h.outer, 64)
-	}
-	h.in(func() error { return up("lo", netip.PrefixFrom(h.inner, h.inner.BitLen())) })
-	h.in(func() error { return up("eth0", outer) })
+	h.in(func() error { return up("lo", h.prefixes()[1]) })
+	h.in(func() error { return up("eth0", h.prefixes()[0]) })
 	// The kernel makes an IPv6 address's own route a little later than the address.
 	for _, own := range []netip.Addr{h.inner, h.outer} {
 		await(h.t, fmt.Sprintf("%s is a local address", own), func() (local bool) {
@@ -104,6 +100,15 @@ func (h *site) up() {
 			return local
 		})
 	}
+}
+
+// prefixes are the addresses of eth0 and lo with their networks.
+func (h *site) prefixes() [2]netip.Prefix {
+	bits := 24
+	if h.outer.Is6() {
+		bits = 64
+	}
+	return [2]netip.Prefix{netip.PrefixFrom(h.outer, bits), netip.PrefixFrom(h.inner, h.inner.BitLen())}
 }
 
 // in does something in the host's network namespace.

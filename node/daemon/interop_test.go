@@ -38,14 +38,15 @@ func TestHostAndCharon(t *testing.T) {
 	for _, c := range []struct {
 		name                 string
 		byCharon, endsCharon bool // else by us
+		v6                   bool
 	}{
-		{"we begin, we end", false, false},
-		{"we begin, charon ends", false, true},
-		{"charon begins, we end", true, false},
-		{"charon begins, charon ends", true, true},
+		{"we begin, we end", false, false, false},
+		{"we begin, charon ends, IPv6", false, true, true},
+		{"charon begins, we end, IPv6", true, false, true},
+		{"charon begins, charon ends", true, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := meet(t)
+			r := meet(t, c.v6)
 			ctx := deadline(t)
 			if c.byCharon {
 				if err := r.charon.Initiate(ctx, "net"); err != nil {
@@ -112,7 +113,7 @@ func TestHostAndCharon(t *testing.T) {
 
 // TestHostMeetsCharonAgain: when charon dies without a word and comes back, its INITIAL_CONTACT replaces our SA.
 func TestHostMeetsCharonAgain(t *testing.T) {
-	r := meet(t)
+	r := meet(t, false)
 	r.order(ike.Initiate, "net")
 	await(t, "the child is installed", func() bool { return len(r.host.Associations()) == 1 })
 	before := r.host.Associations()[0].SPIIn
@@ -133,19 +134,20 @@ func TestHostMeetsCharonAgain(t *testing.T) {
 }
 
 // meet makes both ends, and no tunnel yet.
-func meet(t *testing.T) *encounter {
+func meet(t *testing.T, v6 bool) *encounter {
 	t.Helper()
 	strongswan := tree(t)
 	t.Parallel()
 	r := &encounter{T: t}
-	r.theirs, r.ours = pair(t)
+	r.theirs, r.ours = pair(t, v6)
+	prefixes := r.ours.prefixes()
 	began := time.Now()
 	h, err := host.Start(host.Config{
 		Node: node.Config{
 			Name: "ours",
 			Interfaces: []node.Interface{
-				{Name: "eth0", Addresses: []netip.Prefix{netip.PrefixFrom(r.ours.outer, 24)}, Up: true},
-				{Name: "lo", Addresses: []netip.Prefix{netip.PrefixFrom(r.ours.inner, 32)}, Up: true},
+				{Name: "eth0", Addresses: prefixes[:1], Up: true},
+				{Name: "lo", Addresses: prefixes[1:], Up: true},
 			},
 			IKE: ours(t, r.ours, r.theirs, forIKE, forESP),
 		},
