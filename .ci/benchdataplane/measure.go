@@ -161,6 +161,8 @@ type udpSample struct {
 	Sent     float64 `json:"sent_pps"`
 	Received float64 `json:"received_pps"`
 	Loss     float64 `json:"loss"`
+	// SenderLimit says that the sender could not send more.
+	SenderLimit bool `json:"sender_limit"`
 	cost
 }
 
@@ -227,7 +229,8 @@ func highest(guess float64, trial func(rate float64) (udpSample, error)) (udpSam
 		against = 0
 		switch {
 		case s.passes() && (!s.reached() || rate >= rateMax):
-			return best, nil // the sender's own limit
+			best.SenderLimit = !s.reached()
+			return best, nil
 		case s.passes():
 			low = rate
 		default:

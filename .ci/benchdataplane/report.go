@@ -85,6 +85,7 @@ func (r *report) sum() {
 			cost: cost{
 				Tunnel:  median(r.Rounds, func(i int) float64 { return c.TCP[i].Tunnel }),
 				Machine: median(r.Rounds, func(i int) float64 { return c.TCP[i].Machine }),
+				Others:  median(r.Rounds, func(i int) float64 { return c.TCP[i].Others }),
 			},
 		}
 		s.UDP = udpSample{
@@ -95,8 +96,16 @@ func (r *report) sum() {
 			cost: cost{
 				Tunnel:  median(r.Rounds, func(i int) float64 { return c.UDP[i].Tunnel }),
 				Machine: median(r.Rounds, func(i int) float64 { return c.UDP[i].Machine }),
+				Others:  median(r.Rounds, func(i int) float64 { return c.UDP[i].Others }),
 			},
 		}
+		limited := 0
+		for _, u := range c.UDP {
+			if u.SenderLimit {
+				limited++
+			}
+		}
+		s.UDP.SenderLimit = 2*limited > r.Rounds
 		if wireGuard != nil {
 			s.TCPRatio = median(r.Rounds, func(i int) float64 { return c.TCP[i].GbitPerSecond / wireGuard.TCP[i].GbitPerSecond })
 			// A search that found no rate at all has none to compare with.
@@ -125,10 +134,13 @@ func (r *report) print(to io.Writer) error {
 		s := &c.Summary
 		row(c.Name, fmt.Sprint(c.MTU),
 			fmt.Sprintf("%.2f", s.TCP.GbitPerSecond), ratio(s.TCPRatio), fmt.Sprintf("%.2f", s.TCP.Tunnel), fmt.Sprintf("%.2f", s.TCP.Machine),
-			fmt.Sprintf("%.1f", s.UDP.Received/1e3), ratio(s.UDPRatio), fmt.Sprintf("%.2f", s.UDP.Tunnel), fmt.Sprintf("%.2f", s.UDP.Machine),
+			kpps(s.UDP), ratio(s.UDPRatio), fmt.Sprintf("%.2f", s.UDP.Tunnel), fmt.Sprintf("%.2f", s.UDP.Machine),
 			added(s.AddedP50), added(s.AddedP99))
 	}
 	_ = t.Flush() // as above
+	if slices.ContainsFunc(r.Contenders, func(c *result) bool { return c.Summary.UDP.SenderLimit }) {
+		b.WriteString("\n≥: the sender could not send more.\n")
+	}
 	for _, s := range r.Skipped {
 		fmt.Fprintf(&b, "\nskipped  %s: %s\n", s.Name, s.Reason)
 	}
@@ -141,6 +153,14 @@ func ratio(r float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.2f ×", r)
+}
+
+func kpps(s udpSample) string {
+	atLeast := ""
+	if s.SenderLimit {
+		atLeast = "≥ "
+	}
+	return fmt.Sprintf("%s%.1f", atLeast, s.Received/1e3)
 }
 
 func added(d time.Duration) string {
