@@ -1,4 +1,5 @@
-// Command ikelab runs labs: networks of IPsec hosts and gateways that one HCL file describes, in virtual time.
+// Command ikelab runs labs: networks of IPsec hosts and gateways that one HCL file describes, in virtual time or in
+// network namespaces of this host.
 //
 // This package is flags, wiring and printing. It opens files, catches signals, draws progress, and turns errors into
 // the exit statuses that docs and scripts rely on. What a lab means is topology's affair, what a run does sim's, how

@@ -50,10 +50,11 @@ func execute(ctx context.Context, args []string, std stdio) int {
 func newRoot(std stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ikelab",
-		Short: "IPsec labs in virtual time",
+		Short: "IPsec labs in virtual time and in network namespaces",
 		Long: `ikelab runs labs: one HCL file describes hosts, gateways, links, faults and traffic;
-every gateway negotiates IKEv2 and carries ESP; time is virtual, so a run is fast and the
-same on every machine for the same seed.
+every gateway negotiates IKEv2 and carries ESP. In virtual time a run is fast, and the same on
+every machine for the same seed; in network namespaces the same lab has real kernels and
+sockets, and can be left standing to work in (ikelab up).
 
 Exit status: 0 everything held; 1 an expectation or invariant failed; 2 the lab or the
 command line is wrong; 3 this host lacks something, named; 4 an internal or IO error;

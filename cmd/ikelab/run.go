@@ -34,14 +34,15 @@ func newRunCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run LAB",
 		Short: "Run a lab to its end and judge it",
-		Long: `run carries a lab out in virtual time, checks its expectations and the invariants that hold
-in every lab, and prints the ladder of the IKE exchanges, the figures and the verdicts. The
-last two lines of standard output are
+		Long: `run carries a lab out, in virtual time or with --engine netns in network namespaces of this
+host, checks its expectations and the invariants that hold in every lab, and prints the
+ladder of the IKE exchanges, the figures and the verdicts. The last two lines of standard
+output are
 
   digest  sha256:...
   result  pass|fail|interrupted  expectations N/M  invariants N/M
 
-The same lab, seed and version give the same digest on every machine.
+In virtual time the same lab, seed and version give the same digest on every machine.
 
 --out DIR writes result.json, trace.jsonl, capture.pcapng, ladder.txt, and wireshark/ with
 the keys and settings that show the capture decrypted. Files of an earlier run are replaced,

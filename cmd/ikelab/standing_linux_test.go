@@ -318,7 +318,7 @@ func TestRunOnAFullDisk(t *testing.T) {
 	p := newPlace(t)
 	before := hostState(t)
 	out := t.TempDir()
-	if err := syscall.Mount("ikelab-test", out, "tmpfs", 0, "size=64k"); err != nil {
+	if err := syscall.Mount("ikelab-test", out, "tmpfs", 0, "size=8k"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
