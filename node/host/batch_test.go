@@ -84,6 +84,43 @@ func TestGroupsAreLarge(t *testing.T) {
 	}
 }
 
+// TestMergeECN is the table of RFC 6040 §4.2, with the inner mark in rows and the outer
+// in columns; -1 drops.
+func TestMergeECN(t *testing.T) {
+	t.Parallel()
+	want := map[uint8][4]int{ // outer: Not-ECT, ECT(1), ECT(0), CE
+		ecnNotECT:    {0, 0, 0, -1},
+		ecnECT1:      {1, 1, 1, 3},
+		ecnECT0:      {2, 1, 2, 3},
+		ecnCongested: {3, 3, 3, 3},
+	}
+	for inner, row := range want {
+		for outer, mark := range row {
+			for _, v6 := range []bool{false, true} {
+				packet := wholePacket(t, v6, true, []byte("x"), nil)
+				setTrafficClass(packet, 0x28|inner)
+				w := inWorker{class: uint8(outer)}
+				if !readHeader(packet, &w.view) {
+					t.Fatal("the header is refused")
+				}
+				reason := w.mergeECN(packet)
+				if mark < 0 {
+					if reason != node.DropCongested {
+						t.Errorf("inner %d, outer %d: %q", inner, outer, reason)
+					}
+					continue
+				}
+				var v headerView
+				readHeader(packet, &v)
+				if reason != "" || v.trafficClass != 0x28|uint8(mark) {
+					t.Errorf("inner %d, outer %d, IPv6 %v: class %#x, %q", inner, outer, v6, v.trafficClass, reason)
+				}
+				check(t, packet)
+			}
+		}
+	}
+}
+
 // loop is a host whose association ends at itself over the loopback device, without
 // a kernel's TUN device behind it: what is sent arrives at its own socket.
 type loop struct {

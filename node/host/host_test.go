@@ -366,11 +366,43 @@ func TestMTU(t *testing.T) {
 	w.ping(w.inside[0], "2001:db8:2::2", 2, "-s", "8000")
 }
 
+// TestTrafficClass carries the inner packet's DSCP and ECN over to the outer one.
+func TestTrafficClass(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string][]option{"in UDP": {encap()}, "bare": nil, "in UDP, IPv6": {encap(), overIPv6()}, "bare, IPv6": {overIPv6()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options...)
+			x := w.watchWire()
+			w.up()
+			w.ping(w.inside[0], "10.2.0.2", 1, "-Q", "0xba")
+			w.ping(w.inside[0], "2001:db8:2::2", 1, "-Q", "0x68")
+			for _, class := range []uint8{0xba, 0x68} {
+				x.sees(fmt.Sprintf("ESP of class %#x", class), func(p gopacket.Packet) bool {
+					switch ip := p.NetworkLayer().(type) {
+					case *layers.IPv4:
+						return ip.TOS == class && (ip.Protocol == layers.IPProtocolESP || ip.Protocol == layers.IPProtocolUDP)
+					case *layers.IPv6:
+						return ip.TrafficClass == class && (ip.NextHeader == layers.IPProtocolESP || ip.NextHeader == layers.IPProtocolUDP)
+					}
+					return false
+				})
+			}
+		})
+	}
+}
+
 // TestNarrowPath has outer packets cut where the path is too narrow for IPv6's least
 // MTU inside.
 func TestNarrowPath(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, encap())
+	t.Run("in UDP", func(t *testing.T) { t.Parallel(); narrowPath(t, encap()) })
+	t.Run("bare", func(t *testing.T) { t.Parallel(); narrowPath(t) })
+	t.Run("bare, IPv6", func(t *testing.T) { t.Parallel(); narrowPath(t, overIPv6()) })
+}
+
+func narrowPath(t *testing.T, options ...option) {
+	w := newWorld(t, options...)
 	for i := range 2 {
 		in(t, w.gateway[i], func() error {
 			l, err := netlink.LinkByName("wan")
