@@ -15,8 +15,9 @@
 // is made by this program too, in a process per namespace that is idle while others have their turn.
 //
 //   - TCP: one connection, full speed, counted at the receiver after a warm-up.
-//   - UDP: one flow of IP packets of 1400 bytes. The sender wakes every 200 µs and sends what is due, and what it
-//     could not send within a millisecond it leaves out, so that no burst is longer. Sought is the highest
+//   - UDP: one flow of IP packets of 1400 bytes. The sender, alone at real-time priority as if it were another
+//     machine, wakes every 200 µs and sends what is due; what it could not send within a millisecond it leaves
+//     out, so that no burst is longer. Sought is the highest
 //     rate of which less than 1 % is lost; what the kernel at the receiver sees 20 ms after the last packet was
 //     sent is lost too, so that a long queue is no throughput. A rate counts as too high when it has failed twice.
 //   - CPU: processor time of the tunnel's two processes, and of the whole machine by /proc/stat, both per gigabit
