@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -325,22 +326,45 @@ func TestFragments(t *testing.T) {
 	s.ours.pingBytes(s.away, s.near, 4000)
 }
 
-// TestBothBegin: two IKE SAs that cross leave a tunnel that works.
+// TestBothBegin: both ends begin before either has heard of the other, and a tunnel that works is left.
 func TestBothBegin(t *testing.T) {
 	s := tunnel(t, nil)
+	var held [][]byte // our request, until charon's is here
+	s.ours.losing(func(p *node.PacketOut) bool {
+		if p.Exchange == nil || p.Exchange.Response || p.Exchange.Type != wire.ExchangeIKESAInit {
+			return false
+		}
+		held = append(held, bytes.Clone(p.Bytes))
+		return true
+	})
+	s.ours.order(ike.Initiate, "net")
 	done := make(chan error, 1)
 	go func() { done <- s.charon.Initiate(deadline(t), "net") }()
-	s.ours.order(ike.Initiate, "net")
-	if err := <-done; err != nil {
-		t.Log(err) // the SA that charon began may be the one that was replaced
+	s.saw(node.EventKind(ike.RecordReceived), "IKE_SA_INIT")
+	s.ours.losing(nil)
+	for _, b := range held {
+		if _, err := s.ours.tun.Write(b); err != nil {
+			t.Fatal(err)
+		}
 	}
-	await(t, "nothing is on its way at either end", func() bool {
-		for _, sa := range list(t, s.charon) {
-			if sa.State != "ESTABLISHED" {
-				return false
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	await(t, "our own request has been answered with a tunnel", func() bool { return s.ours.count(node.EventKind(ike.RecordChildInstalled)) == 2 })
+	// Of the two IKE SAs our node deletes its own if that has the lowest nonce (RFC 7296 §2.8.1); charon keeps its own
+	// in any case.
+	await(t, "both ends have the same tunnels, and none is being deleted", func() bool {
+		deletes := 0
+		for _, e := range s.ours.seen() {
+			if strings.HasPrefix(e, string(ike.RecordSent)) && strings.Contains(e, "D(IKE)") {
+				deletes++
 			}
 		}
-		return len(s.ours.associations()) > 0
+		if deletes != s.ours.count(node.EventKind(ike.RecordIKEDeleted)) {
+			return false
+		}
+		sas := list(t, s.charon)
+		return len(sas) > 0 && len(sas) == len(s.ours.associations())
 	})
 	s.near.ping(s.away, 2)
 	s.ours.ping(s.away, s.near, 2)
