@@ -83,6 +83,13 @@ func TestStandingLab(t *testing.T) {
 	if n := p.tunnel("ga"); n.Life != 2 || n.IKE[0].SPIi == sa.SPIi {
 		t.Errorf("a node that was started again: %+v", n)
 	}
+	// A person can break a node, which is then dead, and whole again after a restart; the lab stands.
+	p.good("exec", "ga", "--", "ip", "link", "del", "ipsec0")
+	await(t, "the node's death", func() bool { n := nodeStatus(t, p.status(), "ga"); return !n.Alive && strings.Contains(n.Problem, "ipsec0") })
+	p.good("do", "start(node.ga)")
+	if n := p.tunnel("ga"); n.Life != 3 || n.Problem != "" {
+		t.Errorf("a node that was broken and started again: %+v", n)
+	}
 	p.refused(exitUsage, `did you mean "cut"?`, "do", "cute")
 	p.refused(exitUsage, `did you mean "link_up"?`, "do", "lnk_up(node.ga.interface.wan)")
 	p.refused(exitUsage, `Did you mean "wan"?`, "do", "link_up(node.ga.interface.wam)")

@@ -118,6 +118,9 @@ func printNode(b *strings.Builder, n *standing.NodeStatus) {
 	switch {
 	case !n.Alive:
 		state += ", DEAD"
+		if n.Problem != "" {
+			state += " (" + n.Problem + ")"
+		}
 	case n.Life > 1:
 		state += fmt.Sprintf(", alive for the %s time", ordinal(n.Life))
 	case n.Implementation != topology.ImplementationHost:

@@ -370,7 +370,7 @@ func (l *Lab) startHost(n, life int, config node.Config) error {
 		select {
 		case <-h.Done():
 			if err := h.Err(); err != nil {
-				l.fail(fmt.Errorf("node %q: %w", config.Name, err))
+				l.perished(n, life, err)
 			}
 		case <-l.closing:
 		}

@@ -50,6 +50,8 @@ type ChildState struct {
 // ledger is what a node's records say of its security associations now. The lab's
 // lock guards it. Its size is bounded by what the IKE machine takes on.
 type ledger struct {
+	// problem is why the node died by itself, empty for one that did not.
+	problem  string
 	ikes     map[uint64]*IKEState // by the machine's number
 	children map[uint32]*ChildState
 }

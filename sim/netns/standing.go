@@ -39,8 +39,10 @@ type NodeState struct {
 	// Namespace is its name for ip-netns(8).
 	Namespace string
 	// Alive says that its process runs; Life counts its lives from 1.
-	Alive      bool
-	Life       int
+	Alive bool
+	Life  int
+	// Problem is why it died, where nobody killed it.
+	Problem    string
 	Interfaces []InterfaceState
 	IKE        []IKEState
 	Children   []ChildState
@@ -81,6 +83,7 @@ func (l *Lab) State() State {
 		at.Life, at.Alive = l.lives[n], l.lives[n] > 0
 		if l.ledgers != nil {
 			at.IKE, at.Children = l.ledgers[n].sorted()
+			at.Problem = l.ledgers[n].problem
 		}
 		at.Drops = l.run.Drops(n)
 	}
@@ -168,9 +171,49 @@ var ErrEnded = errors.New("the lab has ended")
 func (l *Lab) Do(name string, a topology.Action) error {
 	l.byHand.Lock()
 	defer l.byHand.Unlock()
+	return l.do(name, a, func() bool { return true })
+}
+
+// perished takes note of a node whose process has failed. In a run nothing is sure any
+// more and it ends; in a lab that stands, whose owner may have done anything to it, the
+// node is dead.
+func (l *Lab) perished(n, life int, err error) {
+	if !l.opt.Standing {
+		l.fail(err)
+		return
+	}
+	l.byHand.Lock()
+	defer l.byHand.Unlock()
+	l.bury(n, life, err)
+}
+
+// bury notes that a node's life is over, and why, with byHand held.
+func (l *Lab) bury(n, life int, err error) {
+	kill := topology.Action{Kind: topology.ActionKill, Node: l.run.Plan().Nodes[n].Name}
+	doErr := l.do("failure", kill, func() bool { return l.lives[n] == life })
+	if errors.Is(doErr, errNotDue) || errors.Is(doErr, ErrEnded) {
+		return
+	}
+	if doErr != nil {
+		l.fail(errors.Join(err, doErr)) // a node without IKE has no life that could end
+		return
+	}
+	l.mu.Lock()
+	l.ledgers[n].problem = err.Error()
+	l.mu.Unlock()
+}
+
+var errNotDue = errors.New("not due")
+
+// do is Do if it is still due, with byHand held. due is asked with the run locked.
+func (l *Lab) do(name string, a topology.Action, due func() bool) error {
 	err := ErrEnded
 	var orders []sim.Order
 	l.enter(func(now time.Duration) {
+		if !due() {
+			err = errNotDue
+			return
+		}
 		if orders, err = l.run.Do(now, name, a); err == nil {
 			orders = slices.Clone(orders)
 			l.follow(orders)
@@ -181,6 +224,9 @@ func (l *Lab) Do(name string, a topology.Action) error {
 	}
 	for _, o := range orders {
 		if err := l.carryOut(o); err != nil {
+			if o.Life != nil && o.Life.Config != nil {
+				l.bury(o.Node, o.Life.Life, err) // it was never born
+			}
 			return err
 		}
 	}

@@ -32,8 +32,10 @@ type NodeStatus struct {
 	Implementation string `json:"implementation"`
 	Namespace      string `json:"namespace"`
 	// Alive says that the node's process runs; Life counts its lives, 0 when it is dead.
-	Alive      bool              `json:"alive"`
-	Life       int               `json:"life"`
+	Alive bool `json:"alive"`
+	Life  int  `json:"life"`
+	// Problem is why it died, where nobody killed it.
+	Problem    string            `json:"problem,omitempty"`
 	Interfaces []InterfaceStatus `json:"interfaces"`
 	IKE        []IKEStatus       `json:"ike,omitempty"`
 	Children   []ChildStatus     `json:"children,omitempty"`
@@ -106,7 +108,7 @@ func statusOf(s netns.State) Status {
 	out := Status{Since: s.Epoch, Age: s.Now}
 	for _, n := range s.Nodes {
 		at := NodeStatus{
-			Name: n.Name, Implementation: n.Implementation, Namespace: n.Namespace, Alive: n.Alive, Life: n.Life, Drops: n.Drops,
+			Name: n.Name, Implementation: n.Implementation, Namespace: n.Namespace, Alive: n.Alive, Life: n.Life, Problem: n.Problem, Drops: n.Drops,
 			Interfaces: []InterfaceStatus{},
 		}
 		for _, i := range n.Interfaces {
