@@ -24,6 +24,8 @@ const (
 	// besides at once when they come from another address, and before its
 	// deadlines.
 	espSeenInterval = time.Second
+	// narrowedInterval is how often news of a path's MTU are looked at.
+	narrowedInterval = 20 * time.Millisecond
 )
 
 // ipHeaderBytes is the length of the outer IP header towards dst.
@@ -231,6 +233,16 @@ func (h *Host) refreshPaths() {
 		a.path.Store(h.findPath(a, old.local, old.remote))
 	}
 	h.fitTUN()
+}
+
+// pathNarrowed looks at the paths again because one has become narrower, but not more
+// often than is useful: anybody can claim so.
+func (h *Host) pathNarrowed() {
+	if h.narrowedAt != 0 && h.now-h.narrowedAt < narrowedInterval {
+		return
+	}
+	h.narrowedAt = h.now
+	h.refreshPaths()
 }
 
 // findAssociation finds an association by the SPI of either direction; the

@@ -55,8 +55,9 @@
 //
 // # What it does not do
 //
-// It learns a path's MTU from the kernel, when a datagram in segments does not fit any
-// more; packets sent one by one are cut by the kernel meanwhile. It checks no inner
+// A path that has become narrower makes the TUN device's MTU less, which never is less
+// than IPv6's least: what is too long by then, or in between, is cut outside the tunnel
+// rather than refused. It checks no inner
 // addresses for being possible at all: the kernel does, when they come out of the TUN
 // device. Multicast goes into no tunnel.
 package host

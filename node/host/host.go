@@ -88,8 +88,10 @@ type Host struct {
 	applied     kernelState
 	watcher     *watcher
 	clearLog    *clearLog
-	failure     error
-	release     releaser
+	// narrowedAt is when a path last became narrower.
+	narrowedAt time.Duration
+	failure    error
+	release    releaser
 
 	// tun is nil for a plain host.
 	tun *tunDevice

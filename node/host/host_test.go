@@ -13,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/ikelab/ikelab/ike"
@@ -388,6 +389,79 @@ func TestTrafficClass(t *testing.T) {
 					return false
 				})
 			}
+		})
+	}
+}
+
+// TestPathMTU puts a router between the gateways whose second link is narrower: the
+// tunnel learns it, and its sources do.
+func TestPathMTU(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string][]option{"in UDP": {encap()}, "bare": nil, "in UDP, IPv6": {encap(), overIPv6()}, "bare, IPv6": {overIPv6()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options...)
+			router := newNamespace(t)
+			w.sysctl(router, "net/ipv4/ip_forward", "1")
+			w.sysctl(router, "net/ipv6/conf/all/forwarding", "1")
+			in(t, w.gateway[0], func() error {
+				l, err := netlink.LinkByName("wan")
+				if err != nil {
+					return err
+				}
+				return netlink.LinkDel(l)
+			})
+			for i := range 2 {
+				port := fmt.Sprintf("to%d", i)
+				w.veth(w.gateway[i], "wan", router, port)
+				w.address(w.gateway[i], "wan", fmt.Sprintf("198.51.100.%d/32", i+1), fmt.Sprintf("2001:db8:ff::%d/128", i+1))
+				w.address(router, port, fmt.Sprintf("192.0.2.%d/32", i+1), fmt.Sprintf("2001:db8:fe::%d/128", i+1))
+				for _, c := range []string{
+					fmt.Sprintf("ip route add default via 192.0.2.%d dev wan onlink", i+1),
+					fmt.Sprintf("ip -6 route add default via 2001:db8:fe::%d dev wan onlink", i+1),
+				} {
+					if out, err := run(t, w.gateway[i], strings.Fields(c)...); err != nil {
+						t.Fatalf("%s: %s", c, out)
+					}
+				}
+				for _, c := range []string{
+					fmt.Sprintf("ip route add 198.51.100.%d/32 dev %s", i+1, port),
+					fmt.Sprintf("ip -6 route add 2001:db8:ff::%d/128 dev %s", i+1, port),
+				} {
+					if out, err := run(t, router, strings.Fields(c)...); err != nil {
+						t.Fatalf("%s: %s", c, out)
+					}
+				}
+				w.config[i].Node.Interfaces[1].Addresses = nil
+			}
+			for _, c := range []struct {
+				n      ns.NetNS
+				device string
+			}{{router, "to1"}, {w.gateway[1], "wan"}} {
+				if out, err := run(t, c.n, "ip", "link", "set", c.device, "mtu", "1400"); err != nil {
+					t.Fatal(out)
+				}
+			}
+			w.up()
+			mtu := func(i int) int {
+				w.host[i].mu.Lock()
+				defer w.host[i].mu.Unlock()
+				return w.host[i].tun.mtu
+			}
+			if a, b := mtu(0), mtu(1); a <= b {
+				t.Fatalf("the tunnel's MTUs are %d and %d before anybody has learnt", a, b)
+			}
+			for limit := time.Now().Add(patience); mtu(0) != mtu(1); {
+				if time.Now().After(limit) {
+					t.Fatalf("the tunnel's MTU stays %d, the other end's is %d", mtu(0), mtu(1))
+				}
+				_, _ = run(t, w.inside[0], "ping", "-n", "-c", "1", "-W", "0.05", "-M", "do", "-s", "1380", "10.2.0.2")
+			}
+			if p := w.host[0].Associations()[0].PathMTUBytes; p != 1400 {
+				t.Errorf("the path's MTU is %d", p)
+			}
+			w.transfer(w.inside[0], w.inside[1], "10.2.0.2", 1<<20)
+			w.transfer(w.inside[0], w.inside[1], "2001:db8:2::2", 1<<20)
 		})
 	}
 }

@@ -44,10 +44,12 @@ type inWorker struct {
 	attempt func() bool
 	receive func(fd uintptr)
 	done    bool
-	control func(level, kind int32, value int)
-	segment int
-	class   uint8
-	batches *sync.Pool
+	// narrowed says that a path's MTU has become less.
+	narrowed bool
+	control  func(level, kind int32, value int)
+	segment  int
+	class    uint8
+	batches  *sync.Pool
 	// inBatch is there while the worker is busy.
 	*inBatch
 	view headerView
@@ -102,7 +104,30 @@ func newInWorker(h *Host, s *socket) *inWorker {
 // tryReceive is what the waiter tries; true ends the wait.
 func (w *inWorker) tryReceive() bool { return w.s.raw.Control(w.receive) != nil || w.done }
 
-func (w *inWorker) receiveOnce(fd uintptr) { w.done = w.readMessages(fd) }
+func (w *inWorker) receiveOnce(fd uintptr) {
+	if w.s.waiter != nil && w.s.waiter.failed {
+		w.s.waiter.failed = false
+		w.readErrors(fd)
+	}
+	w.done = w.readMessages(fd) || w.narrowed
+}
+
+// readErrors empties the socket's queue of errors. The one that matters is that a
+// packet was too long for its path: IKE finds out about others more reliably.
+func (w *inWorker) readErrors(fd uintptr) {
+	control, b := make([]byte, 512), make([]byte, 64)
+	for {
+		_, n, _, _, err := unix.Recvmsg(int(fd), b, control, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		if err != nil {
+			return
+		}
+		eachControl(control[:n], func(level, kind int32, errno int) {
+			if level == unix.IPPROTO_IP && kind == unix.IP_RECVERR || level == unix.IPPROTO_IPV6 && kind == unix.IPV6_RECVERR {
+				w.narrowed = w.narrowed || unix.Errno(errno) == unix.EMSGSIZE
+			}
+		})
+	}
+}
 
 // take and leave get and give back what a busy worker needs.
 func (w *inWorker) take() {
@@ -124,17 +149,23 @@ func (w *inWorker) run() {
 		if err == nil && w.errno != 0 {
 			err = w.errno
 		}
-		switch {
-		case w.s.closed.Load():
+		if w.s.closed.Load() {
 			return
-		case err == nil:
+		}
+		if w.narrowed {
+			w.narrowed = false
+			w.h.enter(w.h.pathNarrowed)
+		}
+		switch {
+		case w.got > 0:
 			w.handle()
 			w.leave()
-		case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ECONNREFUSED):
-			// About something sent before.
-		default:
+		case err == nil:
+		case errors.Is(err, unix.EBADF), errors.Is(err, unix.ENOTSOCK), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EFAULT):
 			w.h.fail(fmt.Errorf("receiving at %s: %w", w.s.local, err))
 			return
+		default:
+			w.s.waiter.failed = true // about something sent before
 		}
 	}
 }
@@ -154,11 +185,12 @@ func (w *inWorker) readMessages(fd uintptr) bool {
 		case 0:
 			return true
 		case unix.EAGAIN:
-			w.errno = 0
+			w.got, w.errno = 0, 0
 			w.leave()
 			return false
 		case unix.EINTR:
 		default:
+			w.got = 0
 			w.leave()
 			return true
 		}

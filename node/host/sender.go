@@ -20,8 +20,11 @@ type sender struct {
 	// group is the group behind each message, and packet the first of its packets.
 	group, packet []int
 	done          int
-	errno         unix.Errno
-	write         func(fd uintptr)
+	// again is a message that is tried once more, counted from 1: an error may be
+	// about what was sent before, and is told once.
+	again int
+	errno unix.Errno
+	write func(fd uintptr)
 }
 
 func (s *sender) init() { s.write = s.writeSome }
@@ -64,7 +67,7 @@ func (s *sender) clear(packets int) {
 		s.control = make([]byte, 2*packets*controlBytes)
 	}
 	s.pieces, s.messages, s.group, s.packet = s.pieces[:0], s.messages[:0], s.group[:0], s.packet[:0]
-	s.done = 0
+	s.done, s.again = 0, 0
 }
 
 // add makes the messages of a group.
@@ -150,10 +153,12 @@ func (s *sender) deliver(w *outWorker, via *socket) {
 				}
 			}
 			if s.errno == unix.EMSGSIZE {
-				w.under(w.h.refreshPaths)
+				w.under(w.h.pathNarrowed)
 			}
 		case s.errno == unix.ENOBUFS:
 			s.done++ // a full queue: lost, as on any network
+		case s.again != s.done+1:
+			s.again = s.done + 1
 		default:
 			s.lostOne(w, sendReason(s.errno))
 			s.done++

@@ -147,6 +147,14 @@ func configureSocket(fd, family int, local netip.AddrPort) error {
 		options = append(options, option{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_WANT},
 			option{unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1})
 	}
+	if local.Port() != portIKE {
+		// So that news of a path's MTU reach whoever is not connected to it.
+		if family == unix.AF_INET {
+			options = append(options, option{unix.IPPROTO_IP, unix.IP_RECVERR, 1})
+		} else {
+			options = append(options, option{unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1})
+		}
+	}
 	for _, o := range options {
 		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return fmt.Errorf("setting option %d: %w", o.name, err)
@@ -184,7 +192,10 @@ func (s *socket) sendTo(b []byte, to netip.AddrPort) error {
 	}
 	var sent error
 	err := s.raw.Control(func(fd uintptr) {
-		sent = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, address)
+		if sent = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, address); sent != nil {
+			// The error may be about what was sent before; it is told once.
+			sent = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, address)
+		}
 	})
 	if errors.Is(sent, unix.EAGAIN) {
 		sent = nil

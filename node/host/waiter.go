@@ -22,6 +22,8 @@ type waiter struct {
 	watched int32
 	// asleep is true from arming to the event.
 	asleep bool
+	// failed says that the descriptor has an error to tell.
+	failed bool
 	try    func() bool
 	step   func(fd uintptr) bool
 	errno  error
@@ -66,7 +68,8 @@ func (w *waiter) wait(try func() bool) error {
 func (w *waiter) advance(fd uintptr) bool {
 	if w.asleep {
 		// Take the event, so that the next one is news.
-		_, _ = unix.EpollWait(int(fd), w.events[:], 0)
+		n, _ := unix.EpollWait(int(fd), w.events[:], 0)
+		w.failed = n == 1 && w.events[0].Events&unix.EPOLLERR != 0
 		w.asleep = false
 	}
 	if w.try() {
