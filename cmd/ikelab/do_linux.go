@@ -129,7 +129,7 @@ func sayCaptured(w io.Writer, came standing.Captured, keys string) error {
 		b.WriteString("the lab ended, and with it the capture")
 	}
 	if came.Dropped > 0 {
-		fmt.Fprintf(&b, "; %d are missing, because whoever reads the capture was too slow", came.Dropped)
+		fmt.Fprintf(&b, "; %d are missing, because they came faster than they were taken", came.Dropped)
 	}
 	if keys != "" {
 		fmt.Fprintf(&b, "; shown decrypted with WIRESHARK_CONFIG_DIR=%s", keys)
