@@ -85,7 +85,10 @@ func TestStandingLab(t *testing.T) {
 	}
 	// A person can break a node, which is then dead, and whole again after a restart; the lab stands.
 	p.good("exec", "ga", "--", "ip", "link", "del", "ipsec0")
-	await(t, "the node's death", func() bool { n := nodeStatus(t, p.status(), "ga"); return !n.Alive && strings.Contains(n.Problem, "ipsec0") })
+	await(t, "the node's death", func() bool {
+		n := nodeStatus(t, p.status(), "ga")
+		return !n.Alive && strings.Contains(n.Problem, "ipsec0")
+	})
 	p.good("do", "start(node.ga)")
 	if n := p.tunnel("ga"); n.Life != 3 || n.Problem != "" {
 		t.Errorf("a node that was broken and started again: %+v", n)
