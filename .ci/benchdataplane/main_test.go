@@ -53,7 +53,11 @@ func TestContenders(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			tcp, err := c.tcpOnce(ctx, effortFor(100*time.Millisecond))
+			var tcp tcpSample
+			err = errNoTCP
+			for errors.Is(err, errNoTCP) { // on a busy machine nothing may happen in so short a time
+				tcp, err = c.tcpOnce(ctx, effortFor(100*time.Millisecond))
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -119,6 +120,8 @@ func (c *contender) tcp(ctx context.Context, e effort) (tcpSample, error) {
 	return best, nil
 }
 
+var errNoTCP = errors.New("not one byte of TCP arrived")
+
 // tcpOnce sends at full speed for a while.
 func (c *contender) tcpOnce(ctx context.Context, e effort) (tcpSample, error) {
 	from, to := c.world.traffic[0], c.world.traffic[1]
@@ -148,7 +151,7 @@ func (c *contender) tcpOnce(ctx context.Context, e effort) (tcpSample, error) {
 		return tcpSample{}, err
 	}
 	if after == bytes {
-		return tcpSample{}, fmt.Errorf("not one byte of TCP arrived in %v", e.tcp)
+		return tcpSample{}, fmt.Errorf("%w in %v", errNoTCP, e.tcp)
 	}
 	got := float64(after - bytes)
 	return tcpSample{GbitPerSecond: got * 8 / 1e9 / (now.at - before.at).Seconds(), cost: now.since(before, got)}, nil
