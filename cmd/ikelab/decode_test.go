@@ -112,7 +112,7 @@ func TestDecodeSaysWhatTheTraceSays(t *testing.T) {
 			if o := here(t, "run", example(name), "--out", dir); o.status != exitOK {
 				t.Fatalf("status %d: %s", o.status, o.err)
 			}
-			wantIKE, wantESP := traced(t, filepath.Join(dir, traceFile))
+			wantIKE, wantESP, refused := traced(t, filepath.Join(dir, traceFile))
 			interfaces := interfaceNames(t, filepath.Join(dir, captureFile))
 			var gotIKE, gotESP []string
 			for _, l := range decoded(t, dir) {
@@ -127,6 +127,10 @@ func TestDecodeSaysWhatTheTraceSays(t *testing.T) {
 						gotIKE = append(gotIKE, fmt.Sprintf("%d %s %s %s %d response %t %v", at, l.InitiatorSPI, l.ResponderSPI, l.Exchange, l.MessageID, l.Response, payloads))
 					}
 				case "esp":
+					if where := fmt.Sprintf("%d %s", at, interfaces[l.Interface]); refused[where] > 0 {
+						refused[where]-- // it came and was not taken, and the trace does not say what it was
+						continue
+					}
 					gotESP = append(gotESP, fmt.Sprintf("%d %s #%d %d bytes", at, interfaces[l.Interface], l.Seq, len(l.Inner)/2))
 				}
 			}
@@ -135,6 +139,11 @@ func TestDecodeSaysWhatTheTraceSays(t *testing.T) {
 			}
 			if len(wantIKE) == 0 {
 				t.Error("the trace has no IKE message")
+			}
+			for where, count := range refused {
+				if count > 0 {
+					t.Errorf("the trace has %d more ESP packets refused at %s than the capture", count, where)
+				}
 			}
 			if diff := cmp.Diff(wantIKE, gotIKE); diff != "" {
 				t.Errorf("IKE messages (-trace +decode):\n%s", diff)
@@ -147,9 +156,11 @@ func TestDecodeSaysWhatTheTraceSays(t *testing.T) {
 	}
 }
 
-// traced reads what a trace says was sent: IKE messages, and ESP packets as they went out and came in.
-func traced(t *testing.T, path string) (ike, esp []string) {
+// traced reads what a trace says was sent: IKE messages, ESP packets as they went out and came in, and how many were
+// refused by a node that is dead or knows no SA for them, by instant and interface.
+func traced(t *testing.T, path string) (ike, esp []string, refused map[string]int) {
 	t.Helper()
+	refused = map[string]int{}
 	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +178,10 @@ func traced(t *testing.T, path string) (ike, esp []string) {
 				names = append(names, tracedPayload(p))
 			}
 			ike = append(ike, fmt.Sprintf("%d %s %s %s %s response %s %v", r.At, value["spi_i"], value["spi_r"], value["exchange"], value["message_id"], value["response"], names))
+		case "packet-dropped":
+			if reason := value["reason"]; (reason == "node-dead" || reason == "esp-no-association") && strings.Contains(value["packet"], " protocol 50,") {
+				refused[fmt.Sprintf("%d %s.%s", r.At, r.Node, value["interface"])]++
+			}
 		case "esp-out", "esp-in":
 			inner := value["inner"]
 			bytes := inner[strings.LastIndex(inner, ", ")+2:]
@@ -176,7 +191,7 @@ func traced(t *testing.T, path string) (ike, esp []string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return ike, esp
+	return ike, esp, refused
 }
 
 // interfaceNames are the names of a capture's interfaces.
