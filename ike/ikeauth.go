@@ -41,10 +41,19 @@ func (m *Machine) authBegin(sa *ikeSA) {
 
 // firstContact reports whether an initiator's SA is the only one between its two
 // identities, which INITIAL_CONTACT claims (RFC 7296 §2.4): that would end every
-// other one at the peer. One whose IKE_AUTH is out makes the claim itself.
+// other one at the peer. One whose IKE_AUTH is out makes the claim itself. One that
+// the peer has begun meanwhile may be established there by the time it reads the
+// claim, and would be ended there and not here; who it is shows only later, so the
+// address and the connection it may become decide.
 func (m *Machine) firstContact(sa *ikeSA) bool {
 	return !slices.ContainsFunc(m.sas, func(other *ikeSA) bool {
-		return other != sa && (other.up() || other.state == stateAuthSent) &&
+		switch {
+		case other == sa:
+			return false
+		case other.state == stateHalfOpen:
+			return other.remote.Addr() == sa.remote.Addr() && slices.Contains(other.candidates, sa.conn)
+		}
+		return (other.up() || other.state == stateAuthSent) &&
 			(other.conn == sa.conn || other.localID.Equal(sa.localID) && other.meetsPeerOf(sa))
 	})
 }
