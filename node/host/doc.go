@@ -42,6 +42,11 @@
 // each packet in place, and gro.go writes what belongs together as one frame. One
 // goroutine does all of it per direction and socket.
 //
+// Bare ESP goes the same way as far as the socket. There each packet is a datagram of its
+// own, both for the sender and for the receiver: a kernel without ESP of its own cuts and
+// joins UDP, and nothing else. That way costs more than all the rest, so bare ESP needs
+// three times the processor time of ESP in UDP.
+//
 // # What must stay true
 //
 //   - No packet leaves in clear that a policy protects: not before the first association,
