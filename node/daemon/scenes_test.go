@@ -351,6 +351,12 @@ func TestBothBegin(t *testing.T) {
 		t.Error(err)
 	}
 	await(t, "our own request has been answered with a tunnel", func() bool { return s.ours.count(node.EventKind(ike.RecordChildInstalled)) == 2 })
+	// Charon believes INITIAL_CONTACT to the letter: it would end the IKE SA that it began, without a word.
+	for _, e := range s.ours.seen() {
+		if strings.HasPrefix(e, string(ike.RecordSent)) && strings.Contains(e, "INITIAL_CONTACT") {
+			t.Errorf("our node claims that there is no other IKE SA: %s", e)
+		}
+	}
 	// Of the two IKE SAs our node deletes its own if that has the lowest nonce (RFC 7296 §2.8.1); charon keeps its own
 	// in any case.
 	await(t, "both ends have the same tunnels, and none is being deleted", func() bool {
