@@ -56,7 +56,8 @@ func sysctls(n *topology.Node) [][2]string {
 			[2]string{v6 + "router_solicitations", "0"},
 			[2]string{v6 + "accept_dad", "0"},
 			[2]string{v6 + "dad_transmits", "0"},
-			[2]string{v6 + "addr_gen_mode", "1"}, // no link-local addresses of the kernel's own
+			[2]string{v6 + "addr_gen_mode", "1"},     // no link-local addresses of the kernel's own
+			[2]string{v6 + "keep_addr_on_down", "1"}, // as IPv4 does
 		)
 	}
 	return all
