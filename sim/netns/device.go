@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/vishvananda/netlink"
@@ -208,6 +209,35 @@ func (s *station) routes() error {
 		}
 		if err := s.handle.RouteReplace(route); err != nil {
 			return fmt.Errorf("node %q: route to %v via %v over %q: %w", s.plan.Name, r.Prefix, r.Via, r.Interface, err)
+		}
+	}
+	return nil
+}
+
+const (
+	// ownRouteWaitMax is how long the kernel may take to make an address its own.
+	ownRouteWaitMax  = 5 * time.Second
+	ownRouteInterval = time.Millisecond
+)
+
+// reachable waits until the kernel takes what comes for its IPv6 addresses: it makes an
+// address's own route a little after the address.
+func (s *station) reachable() error {
+	for i := range s.links {
+		addresses, err := s.handle.AddrList(s.links[i], netlink.FAMILY_V6)
+		if err != nil {
+			return fmt.Errorf("node %q: interface %q: addresses: %w", s.plan.Name, s.plan.Interfaces[i].Name, err)
+		}
+		for _, a := range addresses {
+			for begun := time.Now(); ; time.Sleep(ownRouteInterval) {
+				routes, err := s.handle.RouteGet(a.IP)
+				if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+					break
+				}
+				if time.Since(begun) > ownRouteWaitMax {
+					return fmt.Errorf("node %q: interface %q: the kernel does not take %v for its own (%w)", s.plan.Name, s.plan.Interfaces[i].Name, a.IP, err)
+				}
+			}
 		}
 	}
 	return nil

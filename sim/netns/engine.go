@@ -120,7 +120,7 @@ func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted
 	if progress != nil {
 		progress(sim.Progress{Now: now, Until: l.run.Until(), Events: l.box.events.Load(), Established: l.run.Established()})
 	}
-	return l.run.Finish(max(now, l.last), l.box.events.Load(), interrupted, stopped), err
+	return l.run.Finish(min(max(now, l.last), l.run.Until()), l.box.events.Load(), interrupted, stopped), err
 }
 
 // follow notes which nodes live, the run being locked: from the instant at which the
@@ -206,7 +206,7 @@ func (l *Lab) readdress(at endpoint, before, after []netip.Prefix) error {
 		}
 	}
 	// Routes go with the addresses that they were reached from.
-	errs = append(errs, s.routes())
+	errs = append(errs, s.routes(), s.reachable())
 	for _, segment := range l.segments {
 		if !slices.Contains(segment.ends, at) || len(segment.ends) > neighboursMax {
 			continue

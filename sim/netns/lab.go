@@ -294,7 +294,10 @@ func (l *Lab) configure(n int) error {
 			}
 		}
 	}
-	return s.routes()
+	if err := s.routes(); err != nil {
+		return err
+	}
+	return s.reachable()
 }
 
 // unplug takes the links away that are down at the epoch.
@@ -425,10 +428,11 @@ func (l *Lab) tick() time.Duration {
 func (l *Lab) enter(f func(now time.Duration)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.finished {
-		return
+	now := l.tick()
+	if l.finished || now >= l.run.Until() {
+		return // what falls on the end does not happen any more
 	}
-	f(l.tick())
+	f(now)
 	if at, ok := l.run.Deadline(); ok && at < l.armed {
 		l.armed = at
 		select {
