@@ -235,7 +235,8 @@ func (s *station) reachable() error {
 					break
 				}
 				if time.Since(begun) > ownRouteWaitMax {
-					return fmt.Errorf("node %q: interface %q: the kernel does not take %v for its own (%w)", s.plan.Name, s.plan.Interfaces[i].Name, a.IP, err)
+					return fmt.Errorf("node %q: interface %q: the kernel does not take %v for its own, after %v (route %v, error %v)",
+						s.plan.Name, s.plan.Interfaces[i].Name, a.IP, ownRouteWaitMax, routes, err)
 				}
 			}
 		}
