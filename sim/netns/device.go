@@ -229,19 +229,24 @@ func (s *station) reachable() error {
 			return fmt.Errorf("node %q: interface %q: addresses: %w", s.plan.Name, s.plan.Interfaces[i].Name, err)
 		}
 		for _, a := range addresses {
-			for begun := time.Now(); ; time.Sleep(ownRouteInterval) {
-				routes, err := s.handle.RouteGet(a.IP)
-				if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
-					break
-				}
-				if time.Since(begun) > ownRouteWaitMax {
-					return fmt.Errorf("node %q: interface %q: the kernel does not take %v for its own, after %v (route %v, error %v)",
-						s.plan.Name, s.plan.Interfaces[i].Name, a.IP, ownRouteWaitMax, routes, err)
-				}
+			if !s.owns(a.IP) {
+				return fmt.Errorf("node %q: interface %q: the kernel does not take %v for its own, though it has had it for %v; see: ip -6 route show table local",
+					s.plan.Name, s.plan.Interfaces[i].Name, a.IP, ownRouteWaitMax)
 			}
 		}
 	}
 	return nil
+}
+
+// owns waits until the kernel takes an address for its own.
+func (s *station) owns(address net.IP) bool {
+	for begun := time.Now(); time.Since(begun) < ownRouteWaitMax; time.Sleep(ownRouteInterval) {
+		routes, err := s.handle.RouteGet(address)
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return true
+		}
+	}
+	return false
 }
 
 // neighbour tells the node who has an address on an interface's network, or with
