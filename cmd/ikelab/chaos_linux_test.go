@@ -26,7 +26,7 @@ func bystanders(t *testing.T, lab string) (intact func()) {
 	if err != nil {
 		t.Skip("needs ip, which is not in PATH; cure: apt-get install iproute2 (make test does it as root on Debian)")
 	}
-	names := []string{"ikelab-" + lab + "x-ha", lab + "-other"}
+	names := []string{"ikelab-" + lab + "x.ha", lab + "-other"}
 	var sleepers []*exec.Cmd
 	for _, name := range names {
 		if out, err := exec.Command(ip, "netns", "add", name).CombinedOutput(); err != nil {

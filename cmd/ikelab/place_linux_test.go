@@ -241,7 +241,7 @@ func named(t *testing.T, lab string) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "ikelab-"+lab+"-") || strings.HasPrefix(e.Name(), "ikelab-"+lab+"@") {
+		if strings.HasPrefix(e.Name(), "ikelab-"+lab+".") || strings.HasPrefix(e.Name(), "ikelab-"+lab+"-") || strings.HasPrefix(e.Name(), "ikelab-"+lab+"@") {
 			names = append(names, e.Name())
 		}
 	}

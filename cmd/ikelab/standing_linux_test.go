@@ -29,7 +29,7 @@ func TestStandingLab(t *testing.T) {
 	}
 	p.refused(exitUsage, `Did you mean "wan"?`, "up", write(t, "bad.hcl", strings.Replace(standingLab, "network.wan\n", "network.wam\n", 1)))
 
-	if out := p.good("up", lab); !strings.Contains(out, "lab "+id("life")+" stands") || !strings.Contains(out, "ikelab-"+id("life")+"-ha") {
+	if out := p.good("up", lab); !strings.Contains(out, "lab "+id("life")+" stands") || !strings.Contains(out, "ikelab-"+id("life")+".ha") {
 		t.Errorf("up says %q", out)
 	}
 	p.refused(exitUsage, "stands already", "up", lab)

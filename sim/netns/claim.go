@@ -181,8 +181,9 @@ func processNamespace() string {
 	return name
 }
 
-// namespace is the name of the namespace of a node.
-func (c *claim) namespace(node string) string { return namespacePrefix + c.id + "-" + node }
+// namespace is the name of the namespace of a node. An identifier has no dot, so that
+// no two labs can mean one name by it.
+func (c *claim) namespace(node string) string { return namespacePrefix + c.id + "." + node }
 
 // hub is the name of the namespace that holds bridges. No node can have a name that
 // makes it its own.

@@ -481,7 +481,7 @@ func (l *Lab) decided(at endpoint, direction impair.Direction, id impair.Identit
 }
 
 // ID is the lab's identifier on this host: its namespaces are called
-// "ikelab-ID-NODE".
+// "ikelab-ID.NODE".
 func (l *Lab) ID() string { return l.claim.id }
 
 // Namespace is the namespace of a node of the plan, by its place there.
