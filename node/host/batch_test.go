@@ -14,6 +14,8 @@ import (
 	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/node/host/offload"
+	"github.com/ikelab/ikelab/node/host/offload/offloadtest"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
@@ -97,7 +99,7 @@ func TestMergeECN(t *testing.T) {
 	for inner, row := range want {
 		for outer, mark := range row {
 			for _, v6 := range []bool{false, true} {
-				packet := wholePacket(t, v6, true, []byte("x"), nil)
+				packet := offloadtest.WholePacket(t, v6, true, []byte("x"), nil)
 				setTrafficClass(packet, 0x28|inner)
 				w := inWorker{class: uint8(outer)}
 				if !readHeader(packet, &w.view) {
@@ -115,7 +117,7 @@ func TestMergeECN(t *testing.T) {
 				if reason != "" || v.trafficClass != 0x28|uint8(mark) {
 					t.Errorf("inner %d, outer %d, IPv6 %v: class %#x, %q", inner, outer, v6, v.trafficClass, reason)
 				}
-				check(t, packet)
+				offloadtest.Check(t, packet)
 			}
 		}
 	}
@@ -205,11 +207,11 @@ func (l *loop) batch(t testing.TB, frame []byte) uint64 {
 // frameOf is a frame of the TUN device with a TCP packet of n payload bytes, to be cut
 // at 1386.
 func frameOf(t testing.TB, n int) []byte {
-	packet := wholePacket(t, false, false, make([]byte, n), nil)
-	frame := make([]byte, virtioBytes, virtioBytes+len(packet))
+	packet := offloadtest.WholePacket(t, false, false, make([]byte, n), nil)
+	frame := make([]byte, offload.HeaderBytes, offload.HeaderBytes+len(packet))
 	frame[0], frame[1] = unix.VIRTIO_NET_HDR_F_NEEDS_CSUM, unix.VIRTIO_NET_HDR_GSO_TCPV4
 	frame[4], frame[5] = 1386&0xff, 1386>>8 // little endian, as all that run this test
-	frame[6], frame[8] = 20, tcpSumAt
+	frame[6], frame[8] = 20, offloadtest.TCPSumAt
 	return append(frame, packet...)
 }
 

@@ -35,12 +35,12 @@
 //
 // # The way of a packet
 //
-// out.go reads frames from the TUN device, cuts those of many segments (segment.go),
+// out.go reads frames from the TUN device, cuts those of many segments (package offload),
 // asks the policy (flow.go, snapshot.go), sorts the packets into groups of equal length
 // (group.go), numbers and seals each group in place, and sends it as one datagram that
 // the kernel cuts (sender.go). in.go receives datagrams that the kernel has joined, opens
-// each packet in place, and gro.go writes what belongs together as one frame. One
-// goroutine does all of it per direction and socket.
+// each packet in place, and gro.go writes what belongs together as one frame, joined by
+// package offload. One goroutine does all of it per direction and socket.
 //
 // Bare ESP goes the same way as far as the socket. There each packet is a datagram of its
 // own, both for the sender and for the receiver: a kernel without ESP of its own cuts and

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/node/host/offload"
+	"github.com/ikelab/ikelab/node/host/offload/offloadtest"
 )
 
 // FuzzFrame gives frames of any kind to the outbound side: nothing may panic, and what
@@ -15,9 +17,9 @@ func FuzzFrame(f *testing.F) {
 	f.Add(frameOf(f, 3000))
 	f.Add(frameOf(f, 10)[:30])
 	for _, v6 := range []bool{false, true} {
-		p := wholePacket(f, v6, true, make([]byte, 100), nil)
+		p := offloadtest.WholePacket(f, v6, true, make([]byte, 100), nil)
 		f.Add(append([]byte{1, 5, 0, 0, 7, 0, 40, 0, 6, 0}, p...))
-		f.Add(append(make([]byte, virtioBytes), p...))
+		f.Add(append(make([]byte, offload.HeaderBytes), p...))
 	}
 	l := newLoop(f, true)
 	f.Fuzz(func(t *testing.T, frame []byte) {
@@ -44,9 +46,9 @@ func FuzzFrame(f *testing.F) {
 func FuzzInner(f *testing.F) {
 	for _, v6 := range []bool{false, true} {
 		for _, udp := range []bool{false, true} {
-			p := wholePacket(f, v6, udp, make([]byte, 50), nil)
+			p := offloadtest.WholePacket(f, v6, udp, make([]byte, 50), nil)
 			f.Add(p, p)
-			q := cut(f, bytes.Clone(p), virtioFor(p, udp, 20))
+			q := offloadtest.Cut(f, bytes.Clone(p), offloadtest.VirtioFor(p, udp, 20))
 			f.Add(q[0], q[1])
 		}
 	}
@@ -73,7 +75,7 @@ func FuzzInner(f *testing.F) {
 // are quoted in. Links and addresses are netlink's own parsers' affair.
 func FuzzReports(f *testing.F) {
 	f.Add([]byte{12, 0, 4, 0, 0, 0, 0, 1})
-	f.Add(append([]byte{104, 0, 9, 0}, wholePacket(f, false, true, make([]byte, 72), nil)...))
+	f.Add(append([]byte{104, 0, 9, 0}, offloadtest.WholePacket(f, false, true, make([]byte, 72), nil)...))
 	h := &Host{cfg: Config{Node: node.Config{Interfaces: []node.Interface{{Name: "a"}}}}, interfaces: []attachment{{name: "a", device: "a", index: 1}}}
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		h.clearInbound(b)

@@ -132,7 +132,7 @@ func (w *inWorker) readErrors(fd uintptr) {
 // take and leave get and give back what a busy worker needs.
 func (w *inWorker) take() {
 	w.inBatch = w.batches.Get().(*inBatch)
-	w.writer.h = w.h
+	w.writer.attach(w.h)
 }
 
 func (w *inWorker) leave() {

@@ -11,12 +11,13 @@ import (
 
 	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/node/host/offload"
 	"golang.org/x/sys/unix"
 )
 
 const (
 	// frameBytesMax is the longest frame that the TUN device hands over.
-	frameBytesMax = virtioBytes + 0xffff
+	frameBytesMax = offload.HeaderBytes + 0xffff
 	// arenaBytes is room for a batch of packets with what is sealed around them. A
 	// frame in the smallest segments that Linux makes (48 bytes of payload) needs
 	// the most.
@@ -148,14 +149,14 @@ func (w *outWorker) readFrames(fd uintptr) bool {
 
 // take sorts one frame of the TUN device into the batch.
 func (w *outWorker) take(frame []byte) {
-	if len(frame) <= virtioBytes {
+	if len(frame) <= offload.HeaderBytes {
 		return
 	}
-	v := parseVirtio(frame)
-	packet := frame[virtioBytes:]
-	if v.segmented {
-		var s segmenter
-		if !s.start(packet, v) {
+	v := offload.Parse(frame)
+	packet := frame[offload.HeaderBytes:]
+	if v.Segmented {
+		var s offload.Segmenter
+		if !s.Start(packet, v) {
 			w.lost(packet, node.DropHeaderInvalid)
 			return
 		}
@@ -164,23 +165,23 @@ func (w *outWorker) take(frame []byte) {
 			return
 		}
 		if verdict.association == nil {
-			for n := s.size(); n > 0; n = s.size() {
+			for n := s.Size(); n > 0; n = s.Size() {
 				b := make([]byte, n) // not the way of tunnelled traffic
-				s.write(b)
+				s.Write(b)
 				w.refuse(b, verdict)
 			}
 			return
 		}
-		for n := s.size(); n > 0; n = s.size() {
+		for n := s.Size(); n > 0; n = s.Size() {
 			if w.used+headroomBytes+n+tailBytes > len(w.arena) {
 				w.lost(packet, node.DropTooBig) // smaller segments than Linux makes
 				return
 			}
-			s.write(w.add(verdict.association, flow, n))
+			s.Write(w.add(verdict.association, flow, n))
 		}
 		return
 	}
-	if v.needChecksum && !completeChecksum(packet, v) {
+	if v.NeedChecksum && !offload.CompleteChecksum(packet, v) {
 		w.lost(packet, node.DropHeaderInvalid)
 		return
 	}

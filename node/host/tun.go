@@ -11,16 +11,13 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/node/host/offload"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
 const (
 	tunCloneDevice = "/dev/net/tun"
-	// tunOffloads lets the kernel hand over, and take, TCP and UDP in segments of
-	// up to 64 KiB without checksums. UDP is from Linux 6.2 on.
-	tunOffloadsTCP = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6
-	tunOffloadsUDP = unix.TUN_F_USO4 | unix.TUN_F_USO6
 	// tunQueuePackets is how many packets may wait for the host: as many as a
 	// flow of small ones sends while the host is busy with a batch or two.
 	tunQueuePackets = 4096
@@ -113,14 +110,8 @@ func (t *tunDevice) configure(fd int, name string) error {
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
 		return fmt.Errorf("creating it: %w; it takes CAP_NET_ADMIN, and a name that is free", err)
 	}
-	if unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunOffloadsTCP|tunOffloadsUDP) == nil {
-		t.udp = true
-		return nil
-	}
-	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunOffloadsTCP); err != nil {
-		return fmt.Errorf("asking for offloads: %w", err)
-	}
-	return nil
+	t.udp, err = offload.Ask(fd)
+	return err
 }
 
 // raiseTUN takes the device up.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package host
+package offload
 
 import (
 	"encoding/binary"
@@ -9,31 +9,11 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 )
 
-// virtioBytes is the length of struct virtio_net_hdr, which stands in front of
-// every frame of the TUN device.
-const virtioBytes = 10
-
-// virtioHeader is struct virtio_net_hdr (Virtio 1.2 §5.1.6), in the processor's
-// byte order as TUN has it.
-type virtioHeader struct {
-	flags, gsoType          uint8
-	headerBytes, gsoBytes   uint16
-	sumStart, sumOffset     uint16
-	segmented, needChecksum bool
-}
-
-func parseVirtio(b []byte) virtioHeader {
-	v := virtioHeader{
-		flags: b[0], gsoType: b[1] &^ unix.VIRTIO_NET_HDR_GSO_ECN,
-		headerBytes: binary.NativeEndian.Uint16(b[2:]), gsoBytes: binary.NativeEndian.Uint16(b[4:]),
-		sumStart: binary.NativeEndian.Uint16(b[6:]), sumOffset: binary.NativeEndian.Uint16(b[8:]),
-	}
-	v.segmented = v.gsoType != unix.VIRTIO_NET_HDR_GSO_NONE
-	v.needChecksum = v.flags&unix.VIRTIO_NET_HDR_F_NEEDS_CSUM != 0
-	return v
-}
-
 const (
+	ipv4Bytes      = 20
+	ipv6Bytes      = 40
+	udpHeaderBytes = 8
+
 	tcpSequenceAt = 4
 	tcpOffsetAt   = 12
 	tcpFlagsAt    = 13
@@ -48,24 +28,9 @@ const (
 	tcpCWR = 0x80
 )
 
-// completeChecksum finishes a checksum that the kernel left to the device: the
-// field holds the sum of the pseudo header.
-func completeChecksum(packet []byte, v virtioHeader) bool {
-	start, at := int(v.sumStart), int(v.sumStart)+int(v.sumOffset)
-	if at+2 > len(packet) {
-		return false
-	}
-	sum := ^checksum.Checksum(packet[start:], 0)
-	if sum == 0 && v.sumOffset == udpSumAt {
-		sum = 0xffff // in UDP zero means none
-	}
-	binary.BigEndian.PutUint16(packet[at:], sum)
-	return true
-}
-
-// segmenter cuts a TCP or UDP packet that the kernel left whole into those that
+// Segmenter cuts a TCP or UDP packet that the kernel left whole into those that
 // leave.
-type segmenter struct {
+type Segmenter struct {
 	packet      []byte
 	v6, udp     bool
 	ipBytes     int
@@ -77,10 +42,11 @@ type segmenter struct {
 	next, index int
 }
 
-// start takes a packet up; false when it contradicts its header.
-func (s *segmenter) start(packet []byte, v virtioHeader) bool {
-	*s = segmenter{packet: packet, ipBytes: int(v.sumStart), gsoBytes: int(v.gsoBytes)}
-	s.udp = v.gsoType == unix.VIRTIO_NET_HDR_GSO_UDP_L4
+// Start takes a packet up, which begins with its IP header as the places in v do; false
+// when it contradicts v.
+func (s *Segmenter) Start(packet []byte, v Header) bool {
+	*s = Segmenter{packet: packet, ipBytes: int(v.SumStart), gsoBytes: int(v.GSOBytes)}
+	s.udp = v.GSOType == unix.VIRTIO_NET_HDR_GSO_UDP_L4
 	if len(packet) < 20 || s.gsoBytes == 0 {
 		return false
 	}
@@ -94,7 +60,7 @@ func (s *segmenter) start(packet []byte, v virtioHeader) bool {
 	}
 	if !s.udp {
 		// The header's own length, because a forwarded packet may come with
-		// another in headerBytes.
+		// another in HdrBytes.
 		if transport = int(packet[s.ipBytes+tcpOffsetAt]>>4) * 4; transport < tcpBytesMin {
 			return false
 		}
@@ -116,16 +82,16 @@ func (s *segmenter) start(packet []byte, v virtioHeader) bool {
 	return true
 }
 
-// size is the length of the next segment, 0 when there is none left.
-func (s *segmenter) size() int {
+// Size is the length of the next segment, 0 when there is none left.
+func (s *Segmenter) Size() int {
 	if s.next >= len(s.packet) {
 		return 0
 	}
 	return s.headerBytes + min(s.gsoBytes, len(s.packet)-s.next)
 }
 
-// write puts the next segment into b, which has its size.
-func (s *segmenter) write(b []byte) {
+// Write puts the next segment into b, which has its size, with all checksums.
+func (s *Segmenter) Write(b []byte) {
 	last := s.next+s.gsoBytes >= len(s.packet)
 	copy(b, s.packet[:s.headerBytes])
 	copy(b[s.headerBytes:], s.packet[s.next:])
