@@ -59,7 +59,7 @@ func (t *tunWriter) writePieces(pieces []unix.Iovec) {
 // writeFrame writes the frame.
 func (t *tunWriter) writeFrame(fd uintptr) {
 	for {
-		_, t.errno = writeVector(fd, t.pieces)
+		t.errno = offload.WriteVector(fd, t.pieces)
 		switch t.errno {
 		case unix.EAGAIN:
 			if waitWritable(fd); t.h.tun.closed.Load() {

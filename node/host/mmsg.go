@@ -30,12 +30,6 @@ func receiveMessages(fd uintptr, messages []message) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// writeVector is writev(2).
-func writeVector(fd uintptr, pieces []unix.Iovec) (int, unix.Errno) {
-	n, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&pieces[0])), uintptr(len(pieces)))
-	return int(n), errno
-}
-
 // readInto is read(2).
 func readInto(fd uintptr, b []byte) (int, unix.Errno) {
 	n, _, errno := unix.Syscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))

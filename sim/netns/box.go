@@ -16,35 +16,28 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/ikelab/ikelab/impair"
+	"github.com/ikelab/ikelab/node/host/offload"
 	"github.com/ikelab/ikelab/sim/trace"
 )
 
 const (
-	// frameMax is the longest frame that an interface can send, in bytes.
-	frameMax = header.EthernetMinimumSize + 0xffff
+	// frameMax is the longest frame that an interface can send, in bytes, with the
+	// header of the TAP.
+	frameMax = offload.HeaderBytes + header.EthernetMinimumSize + 0xffff
 	// framesPerTurn is how many frames are taken from one interface before the
 	// others have their turn and what is due is delivered.
 	framesPerTurn = 64
 	// travellingMax bounds the frames on all links together.
 	travellingMax = 1 << 18
+	// deliveriesPerTurn is how many frames arrive before nodes are given what is for
+	// them: they may be joined, but do not wait long for others.
+	deliveriesPerTurn = 64
 	// readyMax is how many descriptors one wait answers.
 	readyMax = 256
 )
 
 // DropTooMany is the reason for a frame that found travellingMax others on the links.
 const DropTooMany = "too-many-travelling"
-
-// port is the box's end of an interface: a TAP with its link and network.
-type port struct {
-	at      endpoint
-	fd      int
-	mac     [6]byte
-	link    *impair.Link
-	segment *switched
-	// number is the link's place in the plan's order, from which its points of
-	// classification follow.
-	number int
-}
 
 // switched is a segment of the box's.
 type switched struct {
@@ -78,6 +71,9 @@ type box struct {
 	stopped    chan struct{}
 	err        error
 	buffer     []byte
+	segmenter  offload.Segmenter
+	pool       pool
+	waiting    []*port // that have frames to write
 }
 
 func newBox(w world, classifier *trace.Classifier) (*box, error) {
@@ -256,29 +252,28 @@ func (b *box) rearm() (wait int) {
 func (b *box) read(p *port) {
 	for range framesPerTurn {
 		n, err := unix.Read(p.fd, b.buffer)
-		if err != nil || n < header.EthernetMinimumSize {
+		if err != nil || n < offload.HeaderBytes+header.EthernetMinimumSize {
 			return // nothing more, or the interface is down
 		}
-		b.events.Add(1)
-		b.enter(p, impair.Up, append([]byte(nil), b.buffer[:n]...))
+		b.take(p, b.buffer[:n])
 		// What is due meanwhile does not wait for the rest.
 		b.deliver()
 	}
 }
 
-// enter lets a link decide about a frame.
-func (b *box) enter(p *port, direction impair.Direction, frame []byte) {
+// enter lets a link decide about a frame, which is then the box's.
+func (b *box) enter(now time.Duration, p *port, direction impair.Direction, frame []byte) {
+	b.events.Add(1)
 	packet, isIP := packetOf(frame)
 	if !isIP {
 		// Address resolution: nothing of the lab's, and no harm is done to it.
-		b.arrive(travelling{port: p, direction: direction, frame: frame})
+		b.arrive(now, travelling{port: p, direction: direction, frame: frame})
 		return
 	}
 	if direction == impair.Up {
 		b.w.transit(p.at, direction, packet)
 	}
 	identity := b.classifier.Classify(2*p.number+int(direction), packet)
-	now := b.w.now()
 	deliveries, drop := p.link.Step(now, direction, impair.Packet{Identity: identity, Bytes: packet})
 	if drop == "" && len(b.travels.entries) >= travellingMax {
 		deliveries, drop = nil, DropTooMany
@@ -286,6 +281,7 @@ func (b *box) enter(p *port, direction impair.Direction, frame []byte) {
 	b.w.decided(p.at, direction, identity, len(deliveries), drop)
 	if drop != "" {
 		b.w.dropped(p.at, direction, packet, drop)
+		b.pool.put(frame)
 	}
 	for i, d := range deliveries {
 		f := travelling{at: d.At, direction: direction, port: p, frame: frame}
@@ -293,7 +289,7 @@ func (b *box) enter(p *port, direction impair.Direction, frame []byte) {
 			f.frame = append(append([]byte(nil), frame[:header.EthernetMinimumSize]...), d.Packet.Bytes...)
 		}
 		if d.At <= now {
-			b.arrive(f)
+			b.arrive(now, f)
 		} else {
 			b.travels.add(f)
 		}
@@ -346,40 +342,44 @@ func isNeighbourDiscovery(b []byte) bool {
 
 // deliver lets arrive what is due.
 func (b *box) deliver() {
-	for {
-		f, ok := b.travels.pop(b.w.now())
-		if !ok {
-			return
+	for more := true; more; {
+		now := b.w.now()
+		for range deliveriesPerTurn {
+			var f travelling
+			if f, more = b.travels.pop(now); !more {
+				break
+			}
+			b.arrive(now, f)
 		}
-		b.arrive(f)
+		b.flush()
 	}
 }
 
 // arrive takes a frame that has left a link: at the network, to the link of the
 // interface that it is for, or into that interface's node.
-func (b *box) arrive(f travelling) {
+func (b *box) arrive(now time.Duration, f travelling) {
 	b.events.Add(1)
 	if f.direction == impair.Down {
-		if packet, isIP := packetOf(f.frame); isIP {
+		packet, isIP := packetOf(f.frame)
+		if isIP {
 			b.w.transit(f.port.at, impair.Down, packet)
 		}
-		// A node whose interface is down does not get it, as with a real cable.
-		_, _ = unix.Write(f.port.fd, f.frame)
+		b.handOver(f.port, f.frame, !isIP)
 		return
 	}
 	destination := [6]byte(f.frame[:6])
 	if to := f.port.segment.byMAC[destination]; to != nil {
-		b.enter(to, impair.Down, f.frame)
+		b.enter(now, to, impair.Down, f.frame)
 		return
 	}
-	if destination[0]&1 == 0 {
-		return // nobody's
-	}
-	for _, to := range f.port.segment.ports {
-		if to != f.port {
-			b.enter(to, impair.Down, f.frame)
+	if destination[0]&1 != 0 { // else nobody's
+		for _, to := range f.port.segment.ports {
+			if to != f.port {
+				b.enter(now, to, impair.Down, b.pool.copyOf(f.frame))
+			}
 		}
 	}
+	b.pool.put(f.frame)
 }
 
 // setUp plugs a link in or pulls it; the node sees its carrier change.

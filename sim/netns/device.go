@@ -16,6 +16,7 @@ import (
 	vishns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/ikelab/ikelab/node/host/offload"
 	"github.com/ikelab/ikelab/topology"
 )
 
@@ -274,10 +275,10 @@ func (s *station) neighbour(i int, a netip.Addr, mac net.HardwareAddr, gone bool
 }
 
 // newTAP makes an interface whose other end is the file that it answers. Frames go
-// through it without any header in front, and not blocking.
-func newTAP(s *station, i int) (int, error) {
-	fd := -1
-	err := s.ns.Do(func(ns.NetNS) error {
+// through it behind an offload.Header, and not blocking; udp says that UDP may be joined.
+func newTAP(s *station, i int) (fd int, udp bool, err error) {
+	fd = -1
+	err = s.ns.Do(func(ns.NetNS) error {
 		var err error
 		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
 			return fmt.Errorf("/dev/net/tun: %w", err)
@@ -286,10 +287,12 @@ func newTAP(s *station, i int) (int, error) {
 		if err != nil {
 			return err
 		}
-		ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+		ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
 		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 			return err
 		}
+		// Without offloads every frame is one packet: slower, and nothing else.
+		udp, _ = offload.Ask(fd)
 		// It ends with its namespace and not with the descriptor: the kernel takes many
 		// devices away at once much faster than one by one.
 		return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
@@ -304,9 +307,9 @@ func newTAP(s *station, i int) (int, error) {
 		if fd >= 0 {
 			_ = unix.Close(fd)
 		}
-		return -1, fmt.Errorf("node %q: interface %q: TAP: %w", s.plan.Name, s.plan.Interfaces[i].Name, err)
+		return -1, false, fmt.Errorf("node %q: interface %q: TAP: %w", s.plan.Name, s.plan.Interfaces[i].Name, err)
 	}
-	return fd, nil
+	return fd, udp, nil
 }
 
 // tunSetCarrier is TUNSETCARRIER of linux/if_tun.h.

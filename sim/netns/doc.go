@@ -22,7 +22,16 @@
 // One thread waits for all of them and for the next delivery with a timer of its
 // own, hands every packet to impair.Link with the identity that sim/trace gives it,
 // and writes it to the interface that has the frame's destination. Address
-// resolution passes unharmed. A network without any model is the kernel's: a veth
+// resolution passes unharmed.
+//
+// The TAPs have the offloads of a network card (port.go, package node/host/offload): one
+// read may bring many packets of a flow, without checksums. They are cut and completed
+// at once, so that the run, a tap, the classifier and the link see each packet of the
+// wire by itself. What is due for one node in one turn is joined again, if cutting it
+// would give the same octets. A tcpdump in a node therefore shows bulk traffic in long
+// packets, as on any host with such a card; ikelab's own capture shows the wire.
+//
+// A network without any model is the kernel's: a veth
 // pair between two interfaces, a bridge for more, and a packet socket in each node
 // that shows the run what passes (watch.go).
 //
@@ -41,6 +50,8 @@
 //     nothing else.
 //   - The run is entered by one caller at a time, with instants that never go back;
 //     a node is never called while the run is locked.
+//   - No packet of a link is longer than the MTU, or has a checksum to complete; joining
+//     corrects nothing and reorders nothing.
 //   - A packet is shown to the run before the node that gets it can answer, on every
 //     network that the box switches.
 package netns

@@ -226,14 +226,13 @@ func (l *Lab) connect() error {
 			segment := &switched{byMAC: map[[6]byte]*port{}}
 			for _, at := range s.ends {
 				station := l.stations[at.node]
-				fd, err := newTAP(station, at.iface)
+				fd, udp, err := newTAP(station, at.iface)
 				if err != nil {
 					return err
 				}
-				p := &port{
-					at: at, fd: fd, mac: macArray(station.macs[at.iface]), segment: segment, number: numbers[at],
-					link: impair.NewLink(station.plan.Interfaces[at.iface].Link, draw),
-				}
+				p := newPort(at, fd, udp)
+				p.mac, p.segment, p.number = macArray(station.macs[at.iface]), segment, numbers[at]
+				p.link = impair.NewLink(station.plan.Interfaces[at.iface].Link, draw)
 				l.ports[at] = p
 				if err := l.box.add(p); err != nil {
 					return fmt.Errorf("node %q: interface %q: %w", station.plan.Name, station.plan.Interfaces[at.iface].Name, err)

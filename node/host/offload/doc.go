@@ -9,7 +9,7 @@
 // TAPs of links.
 //
 // It is not a socket's segmentation (UDP_SEGMENT, UDP_GRO), which is node/host's own, and
-// it reads and writes no device itself. It runs on Linux only.
+// what a device says to a write is for its callers to judge. It runs on Linux only.
 //
 // # What must stay true
 //

@@ -5,6 +5,7 @@ package offload
 import (
 	"bytes"
 	"encoding/binary"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
@@ -230,6 +231,12 @@ func (j *Joiner) Flush() {
 	}
 	j.packets, j.first = 0, nil
 	j.Write(j.pieces)
+}
+
+// WriteVector is writev(2), for Joiner.Write: a frame is written whole or not at all.
+func WriteVector(fd uintptr, pieces []unix.Iovec) unix.Errno {
+	_, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&pieces[0])), uintptr(len(pieces)))
+	return errno
 }
 
 // complete makes the header of a frame of several packets.
