@@ -133,6 +133,13 @@ func (l *Link) flipBit(dir Direction, id Identity, packet []byte) {
 	packet[bit/8] ^= 0x80 >> (bit % 8)
 }
 
+// Draws reports whether anything that the link does to packets depends on what they are, so that their
+// identities matter to it.
+func (l *Link) Draws() bool {
+	return l.loss.possible() || l.duplicate.possible() || l.reorder.possible() || l.corrupt.possible() ||
+		l.cfg.Loss.Model == LossGilbertElliott || l.cfg.Jitter.Sigma > 0
+}
+
 // SetUp plugs the link in or pulls it. What is already on its way still arrives.
 func (l *Link) SetUp(up bool) { l.down = !up }
 

@@ -486,6 +486,34 @@ func TestPlainLinkDrawsNothing(t *testing.T) {
 	l.Step(0, Up, packet("f", 0, 100))
 }
 
+// Draws is true of the links that draw, and of no other.
+func TestDraws(t *testing.T) {
+	for name, cfg := range map[string]LinkConfig{
+		"nothing":         {},
+		"delay":           {Delay: time.Millisecond},
+		"rate and MTU":    {RateBitsPerSecond: 1_000_000, MTUBytes: 1400},
+		"jitter":          {Jitter: Jitter{Sigma: time.Millisecond}},
+		"loss":            {Loss: Loss{Model: LossRandom, P: 0.1}},
+		"loss of all":     {Loss: Loss{Model: LossRandom, P: 1}},
+		"Gilbert-Elliott": {Loss: Loss{Model: LossGilbertElliott, P: 0.1, R: 0.3}},
+		"duplicates":      {Duplicate: 0.1},
+		"reordering":      {Reorder: 0.1},
+		"corruption":      {Corrupt: 0.1},
+	} {
+		drawn := false
+		l := NewLink(cfg, func(string, Direction, Effect, Identity) uint64 {
+			drawn = true
+			return 1 << 63
+		})
+		for n := range uint64(3) {
+			l.Step(Dur(n), Up, packet("f", n, 100))
+		}
+		if l.Draws() != drawn {
+			t.Errorf("%s: it says %v", name, l.Draws())
+		}
+	}
+}
+
 // A link that delivers every packet once allocates nothing for it.
 func TestStepDoesNotAllocate(t *testing.T) {
 	l := NewLink(LinkConfig{

@@ -273,7 +273,12 @@ func (b *box) enter(now time.Duration, p *port, direction impair.Direction, fram
 	if direction == impair.Up {
 		b.w.transit(p.at, direction, packet)
 	}
-	identity := b.classifier.Classify(2*p.number+int(direction), packet)
+	var identity impair.Identity
+	if p.identified {
+		identity = b.classifier.Classify(2*p.number+int(direction), packet)
+	} else {
+		b.classifier.Note(packet)
+	}
 	deliveries, drop := p.link.Step(now, direction, impair.Packet{Identity: identity, Bytes: packet})
 	if drop == "" && len(b.travels.entries) >= travellingMax {
 		deliveries, drop = nil, DropTooMany

@@ -20,8 +20,8 @@
 // A network on which any interface has a link with a model is a switch in this
 // process (box.go): every interface on it is a TAP whose other end the box holds.
 // One thread waits for all of them and for the next delivery with a timer of its
-// own, hands every packet to impair.Link with the identity that sim/trace gives it,
-// and writes it to the interface that has the frame's destination. Address
+// own, hands every packet to impair.Link with the identity that sim/trace gives it
+// (where the link draws; elsewhere the classifier only sees that it passed), and writes it to the interface that has the frame's destination. Address
 // resolution passes unharmed.
 //
 // The TAPs have the offloads of a network card (port.go, package node/host/offload): one

@@ -233,6 +233,7 @@ func (l *Lab) connect() error {
 				p := newPort(at, fd, udp)
 				p.mac, p.segment, p.number = macArray(station.macs[at.iface]), segment, numbers[at]
 				p.link = impair.NewLink(station.plan.Interfaces[at.iface].Link, draw)
+				p.identified = p.link.Draws() || l.opt.Decided != nil
 				l.ports[at] = p
 				if err := l.box.add(p); err != nil {
 					return fmt.Errorf("node %q: interface %q: %w", station.plan.Name, station.plan.Interfaces[at.iface].Name, err)

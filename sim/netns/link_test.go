@@ -3,6 +3,7 @@
 package netns
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/topology"
@@ -132,10 +134,10 @@ func TestSegments(t *testing.T) {
 		}
 		return kinds
 	}
-	if d := cmp.Diff([]string{"left 2 true false", "right 2 false false"}, kind(false)); d != "" {
+	if d := gocmp.Diff([]string{"left 2 true false", "right 2 false false"}, kind(false)); d != "" {
 		t.Errorf("of a run (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff([]string{"left 2 true false", "right 2 false true"}, kind(true)); d != "" {
+	if d := gocmp.Diff([]string{"left 2 true false", "right 2 false true"}, kind(true)); d != "" {
 		t.Errorf("of a standing lab (-want +got):\n%s", d)
 	}
 }
@@ -191,4 +193,36 @@ func TestDeviceNames(t *testing.T) {
 	if names[4] != "eth0" {
 		t.Errorf("eth0 is called %q", names[4])
 	}
+}
+
+// TestTravels: frames arrive in the order of their instants, and of one instant in the
+// order in which they left.
+func TestTravels(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		var all travels
+		var want []travelling
+		take := func(now time.Duration) {
+			slices.SortStableFunc(want, func(a, b travelling) int { return cmp.Compare(a.at, b.at) })
+			for len(want) > 0 && want[0].at <= now {
+				f, ok := all.pop(now)
+				if !ok || f.at != want[0].at || f.frame[0] != want[0].frame[0] {
+					r.Fatalf("%+v, %v instead of %+v", f, ok, want[0])
+				}
+				want = want[1:]
+			}
+			if f, ok := all.pop(now); ok {
+				r.Fatalf("%+v is not due at %v", f, now)
+			}
+		}
+		for i := range rapid.IntRange(1, 200).Draw(r, "frames") {
+			f := travelling{at: time.Duration(rapid.IntRange(0, 20).Draw(r, "at")), frame: []byte{byte(i)}}
+			all.add(f)
+			want = append(want, f)
+			if rapid.IntRange(0, 9).Draw(r, "take") == 0 {
+				take(time.Duration(rapid.IntRange(0, 20).Draw(r, "now")))
+			}
+		}
+		take(20)
+	})
 }

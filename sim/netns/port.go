@@ -20,6 +20,8 @@ type port struct {
 	// number is the link's place in the plan's order, from which its points of
 	// classification follow.
 	number int
+	// identified says that somebody asks what packets are: the link, or a test.
+	identified bool
 	// joiner has the frames that are due for the node in this turn; written are those
 	// that it was given.
 	joiner  offload.Joiner

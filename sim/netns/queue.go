@@ -3,7 +3,6 @@
 package netns
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/ikelab/ikelab/impair"
@@ -19,7 +18,8 @@ type travelling struct {
 	frame    []byte
 }
 
-// travels holds the frames on all links in the order of their arrival.
+// travels holds the frames on all links in the order of their arrival. It is a binary
+// heap of its own, since container/heap would allocate for every frame.
 type travels struct {
 	entries  []travelling
 	sequence uint64
@@ -28,7 +28,17 @@ type travels struct {
 func (t *travels) add(f travelling) {
 	t.sequence++
 	f.sequence = t.sequence
-	heap.Push((*travelsHeap)(t), f)
+	t.entries = append(t.entries, f)
+	i := len(t.entries) - 1
+	for i > 0 {
+		above := (i - 1) / 2
+		if !f.before(&t.entries[above]) {
+			break
+		}
+		t.entries[i] = t.entries[above]
+		i = above
+	}
+	t.entries[i] = f
 }
 
 // next is when the first frame arrives; ok is false when none travels.
@@ -44,30 +54,36 @@ func (t *travels) pop(now time.Duration) (travelling, bool) {
 	if at, ok := t.next(); !ok || at > now {
 		return travelling{}, false
 	}
-	return heap.Pop((*travelsHeap)(t)).(travelling), true
-}
-
-// travelsHeap implements heap.Interface.
-type travelsHeap travels
-
-func (h *travelsHeap) Len() int { return len(h.entries) }
-
-func (h *travelsHeap) Less(i, j int) bool {
-	a, b := &h.entries[i], &h.entries[j]
-	if a.at != b.at {
-		return a.at < b.at
+	first, n := t.entries[0], len(t.entries)-1
+	last := t.entries[n]
+	t.entries[n] = travelling{}
+	t.entries = t.entries[:n]
+	if n == 0 {
+		return first, true
 	}
-	return a.sequence < b.sequence
+	i := 0
+	for {
+		below := 2*i + 1
+		if below >= n {
+			break
+		}
+		if below+1 < n && t.entries[below+1].before(&t.entries[below]) {
+			below++
+		}
+		if !t.entries[below].before(&last) {
+			break
+		}
+		t.entries[i] = t.entries[below]
+		i = below
+	}
+	t.entries[i] = last
+	return first, true
 }
 
-func (h *travelsHeap) Swap(i, j int) { h.entries[i], h.entries[j] = h.entries[j], h.entries[i] }
-
-func (h *travelsHeap) Push(f any) { h.entries = append(h.entries, f.(travelling)) }
-
-func (h *travelsHeap) Pop() any {
-	last := len(h.entries) - 1
-	f := h.entries[last]
-	h.entries[last] = travelling{}
-	h.entries = h.entries[:last]
-	return f
+// before says which of two frames arrives first.
+func (f *travelling) before(g *travelling) bool {
+	if f.at != g.at {
+		return f.at < g.at
+	}
+	return f.sequence < g.sequence
 }

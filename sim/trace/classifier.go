@@ -47,6 +47,7 @@ type Classifier struct {
 	names       table[netip.Addr, string] // of addresses without an owner
 
 	scratch []byte
+	noting  bool // nobody asks for hashes
 }
 
 // NewClassifier returns a classifier with empty tables. owner names the node that an address belongs to; what
@@ -109,6 +110,17 @@ func (c *Classifier) Classify(point int, packet []byte) impair.Identity {
 		c.fragments.put(d.fragmentKey(point), id)
 	}
 	return id
+}
+
+// Note has the classifier see a packet whose identity nobody asks for, where it enters a link that does the same
+// to every packet. SAs and conversations are numbered as by Classify, and nothing is counted: that is a matter
+// of each place by itself.
+func (c *Classifier) Note(packet []byte) {
+	if d, ok := parseIP(packet); ok && d.offset == 0 {
+		c.noting = true
+		c.recognise(d)
+		c.noting = false
+	}
 }
 
 // trait is what can be told of a packet from its bytes and the numbers of its SA or conversation.

@@ -345,6 +345,26 @@ func TestEveryPointCountsByItself(t *testing.T) {
 	}
 }
 
+// Where nobody asks for identities, the packets are seen all the same: elsewhere they are what they would be.
+func TestNote(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		messages := drawMessages(t)
+		w := drawWorld(t, "world", len(messages))
+		asked, noted := NewClassifier(owner), NewClassifier(owner)
+		for j, m := range messages {
+			packet := w.packet(m, w.random[j])
+			want := asked.Classify(m.point, packet)
+			if m.point == 0 {
+				noted.Note(packet)
+				continue
+			}
+			if diff := cmp.Diff(want, noted.Classify(m.point, packet)); diff != "" {
+				t.Fatalf("message %d (-asked +noted):\n%s", j, diff)
+			}
+		}
+	})
+}
+
 // Bits that differ in transit do not hide a repetition, and a repetition in another conversation is none.
 func TestChecksumsAndHopLimitsAreIgnored(t *testing.T) {
 	c := NewClassifier(owner)
@@ -459,7 +479,7 @@ func TestClassifyDoesNotAllocate(t *testing.T) {
 	} {
 		c := NewClassifier(owner)
 		c.Classify(0, packet)
-		if n := testing.AllocsPerRun(100, func() { c.Classify(0, packet) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { c.Classify(0, packet); c.Note(packet) }); n != 0 {
 			t.Errorf("%s: %v allocations per packet", name, n)
 		}
 	}

@@ -254,6 +254,9 @@ func (c *Classifier) conversation(key conversationKey) (conv *conversation, way 
 
 // hash returns a number for some bytes, never 0. SipHash stands here for any good hash; its key is no secret.
 func (c *Classifier) hash(head, content []byte) uint64 {
+	if c.noting {
+		return 1
+	}
 	c.scratch = append(c.scratch[:0], byte(len(head)))
 	c.scratch = append(c.scratch, head...)
 	c.scratch = append(c.scratch, content...)
