@@ -8,8 +8,10 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/ikelab/ikelab/impair"
+	"github.com/ikelab/ikelab/node/host/offload"
 )
 
 // watchBufferBytes is how much the kernel may hold for the box of what passes a
@@ -120,9 +122,8 @@ func newWatcher(s *station, node int, ifaces map[int]int) (*watcher, error) {
 	w := &watcher{fd: -1, node: node, ifaces: ifaces}
 	err := s.ns.Do(func(ns.NetNS) error {
 		var err error
-		// Cooked: IP packets without the frame around them, whose direction the
-		// address tells.
-		w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(htons(unix.ETH_P_ALL)))
+		// Frames, whose direction the address tells.
+		w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, int(htons(unix.ETH_P_ALL)))
 		return err
 	})
 	if err == nil {
@@ -130,6 +131,11 @@ func newWatcher(s *station, node int, ifaces map[int]int) (*watcher, error) {
 		if errors.Is(err, unix.EPERM) { // in a user namespace
 			err = unix.SetsockoptInt(w.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, watchBufferBytes)
 		}
+	}
+	if err == nil {
+		// Who sends over a veth pair leaves checksums to the other end, which need not
+		// check them. The header says so, and they can be completed.
+		err = unix.SetsockoptInt(w.fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1)
 	}
 	if err != nil {
 		if w.fd >= 0 {
@@ -165,12 +171,37 @@ func (b *box) look(w *watcher) {
 		if protocol := htons(at.Protocol); !ours || protocol != unix.ETH_P_IP && protocol != unix.ETH_P_IPV6 {
 			continue
 		}
-		packet := b.buffer[:n]
-		if !isUnicastIP(packet) {
+		const front = offload.HeaderBytes + header.EthernetMinimumSize // of a veth's frames
+		if n < front {
 			continue
 		}
+		if packet := b.buffer[front:n]; isUnicastIP(packet) {
+			h := offload.Parse(b.buffer)
+			h.SumStart -= min(h.SumStart, header.EthernetMinimumSize)
+			b.show(endpoint{w.node, iface}, direction, h, packet)
+		}
+	}
+}
+
+// show shows the run a packet of a watcher's as the packets of a wire.
+func (b *box) show(at endpoint, direction impair.Direction, h offload.Header, packet []byte) {
+	if !h.Segmented {
+		if h.NeedChecksum {
+			offload.CompleteChecksum(packet, h)
+		}
 		b.events.Add(1)
-		b.w.transit(endpoint{w.node, iface}, direction, packet)
+		b.w.transit(at, direction, packet)
+		return
+	}
+	if !b.segmenter.Start(packet, h) {
+		return
+	}
+	for n := b.segmenter.Size(); n > 0; n = b.segmenter.Size() {
+		one := b.pool.get(n)
+		b.segmenter.Write(one)
+		b.events.Add(1)
+		b.w.transit(at, direction, one)
+		b.pool.put(one)
 	}
 }
 
