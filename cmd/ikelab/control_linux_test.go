@@ -16,7 +16,7 @@ func TestControlSocket(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.good("up", p.lab(id("control")))
-	socket := filepath.Join(p.state, id("control"), "control")
+	socket := filepath.Join(p.state, id("control")+".lab", "control")
 	say := func(text string) string {
 		t.Helper()
 		conn, err := net.Dial("unix", socket)

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,10 +27,18 @@ const (
 	// namespacePrefix begins the name of every namespace that is made here.
 	namespacePrefix = "ikelab-"
 
+	// folderSuffix ends the name of every lab's folder, so that nothing else in the
+	// folder of state is taken for one.
+	folderSuffix = ".lab"
+
 	lockFile       = "lock"
 	ownerFile      = "owner"
 	namespacesFile = "namespaces"
 )
+
+// folderFiles are all that a lab's folder can hold: what is made here, and what a holder
+// keeps beside it, its log and its socket. A folder with anything else is left alone.
+var folderFiles = []string{lockFile, ownerFile, namespacesFile, "log", "control"}
 
 // claim is a lab's place on this host: a folder of state, locked while its owner
 // lives, and the names of the namespaces that it may make.
@@ -69,8 +78,7 @@ var ErrStanding = errors.New("a lab of this name stands already")
 // be there at a time, each with an identifier of its own; without, the identifier is
 // the name, and ErrStanding says that it is taken.
 func newClaim(name string, unique bool) (*claim, error) {
-	base := StateDir()
-	if err := os.MkdirAll(base, 0o755); err != nil {
+	if err := os.MkdirAll(StateDir(), 0o755); err != nil {
 		return nil, fmt.Errorf("state of labs: %w", err)
 	}
 	id := name
@@ -82,7 +90,7 @@ func newClaim(name string, unique bool) (*claim, error) {
 			}
 			id = name + "-" + hex.EncodeToString(tail[:])
 		}
-		c, err := tryClaim(base, id)
+		c, err := tryClaim(id)
 		switch {
 		case err == nil:
 			return c, nil
@@ -98,12 +106,17 @@ func newClaim(name string, unique bool) (*claim, error) {
 
 // tryClaim takes one identifier. What a dead owner left under it is cleared away
 // first.
-func tryClaim(base, id string) (*claim, error) {
-	c := &claim{id: id, dir: filepath.Join(base, id)}
+func tryClaim(id string) (*claim, error) {
+	c := newFolder(id)
 	if err := os.Mkdir(c.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("state of lab %q: %w", id, err)
 	}
-	if err := c.acquire(); err != nil {
+	if foreign, err := c.foreign(); err != nil {
+		return nil, fmt.Errorf("state of lab %q: %w", id, err)
+	} else if foreign != "" {
+		return nil, fmt.Errorf("state of lab %q: %s holds %q, which is no lab's; take it away from there, or let IKELAB_STATE_DIR name another folder", id, c.dir, foreign)
+	}
+	if err := c.acquire(os.O_CREATE); err != nil {
 		return nil, err
 	}
 	if err := c.clear(); err != nil {
@@ -118,11 +131,52 @@ func tryClaim(base, id string) (*claim, error) {
 	return c, nil
 }
 
-// acquire locks the folder. The lock goes with the process, however it ends. A
-// folder that was removed between opening and locking is not ours.
-func (c *claim) acquire() error {
+// newFolder is the claim of an identifier, not taken.
+func newFolder(id string) *claim { return &claim{id: id, dir: Folder(id)} }
+
+// Folder is where the lab's owner keeps what belongs to it; it goes with the lab.
+func Folder(id string) string { return filepath.Join(StateDir(), id+folderSuffix) }
+
+// folders are the claims that folders stand for, whoever made them.
+func folders() ([]*claim, error) {
+	entries, err := os.ReadDir(StateDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state of labs: %w", err)
+	}
+	var all []*claim
+	for _, e := range entries {
+		id, is := strings.CutSuffix(e.Name(), folderSuffix)
+		if !is || !e.IsDir() {
+			continue
+		}
+		c := newFolder(id)
+		if foreign, err := c.foreign(); err == nil && foreign == "" {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+// foreign names something in the folder that no lab has put there, empty for nothing.
+func (c *claim) foreign() (string, error) {
+	entries, err := os.ReadDir(c.dir)
+	for _, e := range entries {
+		if !slices.Contains(folderFiles, e.Name()) || e.IsDir() {
+			return e.Name(), nil
+		}
+	}
+	return "", err
+}
+
+// acquire locks the folder; create is os.O_CREATE where it may be one without a lock
+// yet. The lock goes with the process, however it ends. A folder that was removed
+// between opening and locking is not ours.
+func (c *claim) acquire(create int) error {
 	path := filepath.Join(c.dir, lockFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|create, 0o644)
 	if err != nil {
 		return fmt.Errorf("state of lab %q: %w", c.id, err)
 	}
@@ -255,10 +309,23 @@ func (c *claim) remove() error {
 	err := c.clear()
 	if err == nil {
 		// While the lock is held, so that nobody claims a folder that goes.
-		err = os.RemoveAll(c.dir)
+		err = c.removeFolder()
 	}
 	c.release()
 	return err
+}
+
+// removeFolder takes the folder away, with what a lab has put there and nothing else.
+func (c *claim) removeFolder() error {
+	for _, name := range folderFiles {
+		if err := os.Remove(filepath.Join(c.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.Remove(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // killInside ends every process in the named namespaces, by pid. Those are ours:
@@ -337,31 +404,26 @@ type Swept struct {
 // Sweep clears away what labs left behind whose owner is gone, and lists all labs.
 // It is what every start begins with.
 func Sweep() ([]Swept, error) {
-	entries, err := os.ReadDir(StateDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	labs, err := folders()
 	if err != nil {
-		return nil, fmt.Errorf("state of labs: %w", err)
+		return nil, err
 	}
 	var all []Swept
 	var errs []error
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		c := &claim{id: e.Name(), dir: filepath.Join(StateDir(), e.Name())}
+	for _, c := range labs {
 		s := Swept{ID: c.id, Owner: c.owner()}
-		err := c.acquire()
+		err := c.acquire(0)
 		for tries := 0; errors.Is(err, ErrStanding) && tries < claimTries && c.orphaned(); tries++ {
 			time.Sleep(claimPause)
-			err = c.acquire()
+			err = c.acquire(0)
 		}
 		switch {
 		case errors.Is(err, ErrStanding):
 			s.Standing = true
 		case errors.Is(err, fs.ErrNotExist):
-			continue // its owner has just removed it
+			// Its owner has just removed it, or did not live to lock it.
+			_ = os.Remove(c.dir)
+			continue
 		case err != nil:
 			errs = append(errs, err)
 			continue

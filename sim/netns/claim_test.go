@@ -83,6 +83,35 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// TestSweepLeavesOthersAlone: whatever the folder of state holds besides labs stays, and
+// is not touched.
+func TestSweepLeavesOthersAlone(t *testing.T) {
+	privateState(t)
+	foreign := map[string]string{"precious/thesis.txt": "years of work", "mine.lab/thesis.txt": "a copy", "mine.lab/lock": "", "notes": "a file"}
+	for name, text := range foreign {
+		path := filepath.Join(StateDir(), name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, errList := List()
+	swept, errSwept := Sweep()
+	if len(list)+len(swept) > 0 || errList != nil || errSwept != nil {
+		t.Errorf("listed %v (%v), swept %v (%v)", list, errList, swept, errSwept)
+	}
+	if _, err := newClaim("mine", false); err == nil || !strings.Contains(err.Error(), `"thesis.txt", which is no lab's`) {
+		t.Errorf("a claim over it: %v", err)
+	}
+	for name, text := range foreign {
+		if now, err := os.ReadFile(filepath.Join(StateDir(), name)); err != nil || string(now) != text {
+			t.Errorf("%s: %q (%v)", name, now, err)
+		}
+	}
+	if entries, _ := os.ReadDir(filepath.Join(StateDir(), "precious")); len(entries) != 1 {
+		t.Errorf("something was put into a folder of somebody else's: %v", entries)
+	}
+}
+
 // TestSweepRemovesNamespaces: what a dead owner leaves behind goes, with what runs in
 // it; a namespace that is somebody else's stays.
 func TestSweepRemovesNamespaces(t *testing.T) {
@@ -131,7 +160,7 @@ func TestSweepRemovesNamespaces(t *testing.T) {
 	if slices.Contains(left, name) || !slices.Contains(left, foreign) {
 		t.Errorf("namespaces %v: %s should be gone and %s be there", left, name, foreign)
 	}
-	if _, err := os.Stat(filepath.Join(StateDir(), c.id)); !os.IsNotExist(err) {
+	if _, err := os.Stat(Folder(c.id)); !os.IsNotExist(err) {
 		t.Error("the state is still there")
 	}
 }

@@ -4,12 +4,9 @@ package netns
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -250,21 +247,14 @@ func ExitStatus(s *os.ProcessState) int { return exitStatus(s) }
 // List names the labs of this host: those that stand, and those whose owner is gone
 // and which Sweep would clear away. It changes nothing.
 func List() ([]Swept, error) {
-	entries, err := os.ReadDir(StateDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	labs, err := folders()
 	if err != nil {
-		return nil, fmt.Errorf("state of labs: %w", err)
+		return nil, err
 	}
 	var all []Swept
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		c := &claim{id: e.Name(), dir: filepath.Join(StateDir(), e.Name())}
+	for _, c := range labs {
 		s := Swept{ID: c.id, Owner: c.owner()}
-		switch err := c.acquire(); {
+		switch err := c.acquire(0); {
 		case errors.Is(err, ErrStanding):
 			s.Standing = true
 		case err != nil:
@@ -275,6 +265,3 @@ func List() ([]Swept, error) {
 	}
 	return all, nil
 }
-
-// Folder is where the lab's owner keeps what belongs to it; it goes with the lab.
-func Folder(id string) string { return filepath.Join(StateDir(), id) }

@@ -229,7 +229,7 @@ process "forever" {
 			t.Errorf("namespace %s is still there", name)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(StateDir(), id)); !os.IsNotExist(err) {
+	if _, err := os.Stat(Folder(id)); !os.IsNotExist(err) {
 		t.Errorf("the state of %s is still there", id)
 	}
 }
