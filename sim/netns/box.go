@@ -27,8 +27,6 @@ const (
 	// framesPerTurn is how many frames are taken from one interface before the
 	// others have their turn and what is due is delivered.
 	framesPerTurn = 64
-	// travellingMax bounds the frames on all links together.
-	travellingMax = 1 << 18
 	// deliveriesPerTurn is how many frames arrive before nodes are given what is for
 	// them: they may be joined, but do not wait long for others.
 	deliveriesPerTurn = 64
@@ -36,7 +34,7 @@ const (
 	readyMax = 256
 )
 
-// DropTooMany is the reason for a frame that found travellingMax others on the links.
+// DropTooMany is the reason for a frame that found the links full (queue.go).
 const DropTooMany = "too-many-travelling"
 
 // switched is a segment of the box's.
@@ -280,7 +278,7 @@ func (b *box) enter(now time.Duration, p *port, direction impair.Direction, fram
 		b.classifier.Note(packet)
 	}
 	deliveries, drop := p.link.Step(now, direction, impair.Packet{Identity: identity, Bytes: packet})
-	if drop == "" && len(b.travels.entries) >= travellingMax {
+	if drop == "" && b.travels.full() {
 		deliveries, drop = nil, DropTooMany
 	}
 	b.w.decided(p.at, direction, identity, len(deliveries), drop)

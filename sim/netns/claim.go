@@ -265,7 +265,7 @@ func (c *claim) clear() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(killInside(names), removeNamespaces(names))
+	return errors.Join(killInside(names, c.mark()), removeNamespaces(names))
 }
 
 // killProcesses ends the processes in the claim's namespaces.
@@ -274,8 +274,11 @@ func (c *claim) killProcesses() error {
 	if err != nil {
 		return err
 	}
-	return killInside(names)
+	return killInside(names, c.mark())
 }
+
+// mark is what every command of the lab has in its environment.
+func (c *claim) mark() string { return "IKELAB_LAB=" + c.dir }
 
 // names are what the claim's namespaces file lists.
 func (c *claim) names() ([]string, error) {
@@ -328,9 +331,10 @@ func (c *claim) removeFolder() error {
 	return nil
 }
 
-// killInside ends every process in the named namespaces, by pid. Those are ours:
-// what was started for the lab, and what that started.
-func killInside(names []string) error {
+// killInside ends every process in the named namespaces, by pid, and those that have
+// the mark wherever they are. Those are ours: what was started for the lab, and what
+// that started.
+func killInside(names []string, mark string) error {
 	inside := map[uint64]struct{}{}
 	for _, name := range names {
 		var st unix.Stat_t
@@ -338,8 +342,8 @@ func killInside(names []string) error {
 			inside[st.Ino] = struct{}{}
 		}
 	}
-	if len(inside) == 0 {
-		return nil
+	if len(names) == 0 {
+		return nil // nothing was made yet, and so nothing started
 	}
 	// A process may fork while it is looked for: look until nothing is found.
 	const roundsMax = 50
@@ -358,7 +362,8 @@ func killInside(names []string) error {
 			if err != nil {
 				continue // gone, or not for us to see
 			}
-			if _, is := inside[ino]; is && !isZombie(e.Name()) {
+			_, is := inside[ino]
+			if (is || isMarked(e.Name(), mark)) && !isZombie(e.Name()) {
 				found = true
 				_ = unix.Kill(pid, unix.SIGKILL)
 			}
@@ -378,6 +383,12 @@ func namespaceOf(pid string) (uint64, error) {
 		return 0, err
 	}
 	return st.Ino, nil
+}
+
+// isMarked says that a process began with the variable in its environment.
+func isMarked(pid, mark string) bool {
+	environment, err := os.ReadFile(filepath.Join("/proc", pid, "environ"))
+	return err == nil && slices.Contains(strings.Split(string(environment), "\x00"), mark)
 }
 
 // isZombie says that a process has ended and only waits to be asked how.

@@ -144,6 +144,13 @@ func TestSweepRemovesNamespaces(t *testing.T) {
 	if err := inside.Do(func(ns.NetNS) error { return sleeper.Start() }); err != nil {
 		t.Fatal(err)
 	}
+	// One that has gone to a namespace of its own is known by its environment.
+	gone := exec.Command("sleep", "60")
+	gone.Env = append(os.Environ(), c.mark())
+	if err := gone.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = gone.Process.Kill() })
 	_ = inside.Close()
 	if err := c.plan([]string{name}); err == nil || !strings.Contains(err.Error(), "ip netns del "+name) {
 		t.Errorf("a namespace that is there already: %v", err)
@@ -155,6 +162,9 @@ func TestSweepRemovesNamespaces(t *testing.T) {
 	t.Cleanup(func() { _ = sleeper.Process.Kill() })
 	if err := sleeper.Wait(); err == nil || sleeper.ProcessState.String() != "signal: killed" {
 		t.Errorf("the process inside ended with %v", sleeper.ProcessState)
+	}
+	if err := gone.Wait(); err == nil || gone.ProcessState.String() != "signal: killed" {
+		t.Errorf("the process that went away ended with %v", gone.ProcessState)
 	}
 	left := namespaces(t)
 	if slices.Contains(left, name) || !slices.Contains(left, foreign) {

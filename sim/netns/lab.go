@@ -112,7 +112,7 @@ func Create(r *sim.Run, opt Options) (*Lab, error) {
 	l := &Lab{
 		run: r, opt: opt, claim: c, segments: segments, ports: map[endpoint]*port{},
 		stations: make([]*station, len(plan.Nodes)), watchers: make([]*watcher, len(plan.Nodes)), hosts: make([]*host.Host, len(plan.Nodes)), sockets: make([]*sockets, len(plan.Nodes)),
-		lives: make([]int, len(plan.Nodes)), running: make([]*exec.Cmd, len(plan.Processes)), forker: newForker(), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}),
+		lives: make([]int, len(plan.Nodes)), running: make([]*exec.Cmd, len(plan.Processes)), forker: newForker(c.mark()), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}),
 	}
 	if opt.Standing {
 		for range plan.Nodes {

@@ -179,19 +179,19 @@ func TestPacketOf(t *testing.T) {
 // TestDeviceNames: names that Linux cannot have are shortened and stay apart.
 func TestDeviceNames(t *testing.T) {
 	n := topology.Node{Name: "n"}
-	for _, name := range []string{"an-interface-with-a-long-name", "an-interface-with-a-longer-name", tunnelDevice, "lo", "eth0"} {
+	for _, name := range []string{"an-interface-with-a-long-name", "an-interface-with-a-longer-name", tunnelDevice, "lo", "all", "sit0", "eth0"} {
 		n.Interfaces = append(n.Interfaces, topology.Interface{Name: name})
 	}
 	names := deviceNames(&n)
 	seen := map[string]bool{}
 	for _, name := range names {
-		if len(name) > deviceNameMax || seen[name] || name == tunnelDevice || name == "lo" {
+		if len(name) > deviceNameMax || seen[name] || slices.Contains(deviceNamesTaken, name) {
 			t.Errorf("device name %q", name)
 		}
 		seen[name] = true
 	}
-	if names[4] != "eth0" {
-		t.Errorf("eth0 is called %q", names[4])
+	if names[6] != "eth0" {
+		t.Errorf("eth0 is called %q", names[6])
 	}
 }
 

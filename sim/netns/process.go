@@ -24,13 +24,16 @@ import (
 // stands: a command gets SIGKILL when the thread that started it ends, so that none
 // outlives a lab whose process was killed.
 type forker struct {
+	// mark is a variable in the environment of every command, by which what a command
+	// leaves behind is known although it has gone to a namespace of its own.
+	mark     string
 	requests chan func()
 	stopped  chan struct{}
 	once     sync.Once
 }
 
-func newForker() *forker {
-	f := &forker{requests: make(chan func()), stopped: make(chan struct{})}
+func newForker(mark string) *forker {
+	f := &forker{mark: mark, requests: make(chan func()), stopped: make(chan struct{})}
 	onThread(func() {
 		for {
 			select {
@@ -71,6 +74,10 @@ func (f *forker) start(cmd *exec.Cmd, in ns.NetNS) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, f.mark)
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	// The leader of a session leads a group already.
 	cmd.SysProcAttr.Setpgid = !cmd.SysProcAttr.Setsid

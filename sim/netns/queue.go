@@ -23,11 +23,24 @@ type travelling struct {
 type travels struct {
 	entries  []travelling
 	sequence uint64
+	bytes    int // of all frames
+}
+
+// Bounds of what is on all links together: a link that is long and fast holds much.
+const (
+	travellingMax      = 1 << 18
+	travellingBytesMax = 512 << 20
+)
+
+// full says that no further frame may go on a link.
+func (t *travels) full() bool {
+	return len(t.entries) >= travellingMax || t.bytes >= travellingBytesMax
 }
 
 func (t *travels) add(f travelling) {
 	t.sequence++
 	f.sequence = t.sequence
+	t.bytes += len(f.frame)
 	t.entries = append(t.entries, f)
 	i := len(t.entries) - 1
 	for i > 0 {
@@ -55,6 +68,7 @@ func (t *travels) pop(now time.Duration) (travelling, bool) {
 		return travelling{}, false
 	}
 	first, n := t.entries[0], len(t.entries)-1
+	t.bytes -= len(first.frame)
 	last := t.entries[n]
 	t.entries[n] = travelling{}
 	t.entries = t.entries[:n]

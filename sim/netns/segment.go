@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/ikelab/ikelab/impair"
 	"github.com/ikelab/ikelab/topology"
@@ -74,13 +75,21 @@ func segments(plan *topology.Plan, standing bool) ([]segment, error) {
 	return all, nil
 }
 
+// deviceNamesTaken are names that are somebody else's in a namespace: the loopback and
+// our TUN, what Linux means every interface by, and what its tunnel drivers make in each
+// namespace when they are there.
+var deviceNamesTaken = []string{
+	"lo", tunnelDevice, "all", "default",
+	"sit0", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "ip6tnl0", "ip6gre0", "bonding_masters",
+}
+
 // deviceNames are the kernel's names of a node's interfaces: their own where Linux
 // can have them, else a beginning of the name and a hash of it.
 func deviceNames(n *topology.Node) []string {
 	names := make([]string, len(n.Interfaces))
 	for i, iface := range n.Interfaces {
 		names[i] = iface.Name
-		if len(iface.Name) > deviceNameMax || iface.Name == "lo" || iface.Name == tunnelDevice {
+		if len(iface.Name) > deviceNameMax || slices.Contains(deviceNamesTaken, iface.Name) {
 			sum := sha256.Sum256([]byte(iface.Name))
 			names[i] = iface.Name[:min(len(iface.Name), deviceNameMax-7)] + "-" + hex.EncodeToString(sum[:3])
 		}
