@@ -10,8 +10,9 @@ import (
 	"github.com/ikelab/ikelab/sim"
 )
 
-// BenchmarkLink is one TCP connection through a link that the box holds, and through
-// one that is the kernel's, in turn. The ratio says what a model costs.
+// BenchmarkLink is one TCP connection through a link that the box holds, one that draws
+// for every packet besides, and one that is the kernel's, in turn. The ratio says what a
+// model costs.
 func BenchmarkLink(b *testing.B) {
 	if !canRun() {
 		b.Skip("needs network namespaces; cure: run as root")
@@ -19,15 +20,16 @@ func BenchmarkLink(b *testing.B) {
 	if _, err := exec.LookPath("iperf3"); err != nil {
 		b.Skip("needs iperf3; cure: apt-get install iperf3")
 	}
-	var rates [2]float64
+	var rates [3]float64
 	for b.Loop() {
-		for i, link := range []string{`link = { delay = "100us" }`, ""} {
+		for i, link := range []string{`link = { delay = "100us" }`, `link = { delay = "100us", loss = { p = 0.000001 } }`, ""} {
 			rates[i] += tcpRate(b, link)
 		}
 	}
 	b.ReportMetric(rates[0]/float64(b.N)/1e9, "modelled-Gbit/s")
-	b.ReportMetric(rates[1]/float64(b.N)/1e9, "veth-Gbit/s")
-	b.ReportMetric(rates[1]/rates[0], "ratio")
+	b.ReportMetric(rates[1]/float64(b.N)/1e9, "drawing-Gbit/s")
+	b.ReportMetric(rates[2]/float64(b.N)/1e9, "veth-Gbit/s")
+	b.ReportMetric(rates[2]/rates[0], "ratio")
 }
 
 // tcpRate is what iperf3 reaches between two hosts, in bit/s.

@@ -21,19 +21,21 @@
 // process (box.go): every interface on it is a TAP whose other end the box holds.
 // One thread waits for all of them and for the next delivery with a timer of its
 // own, hands every packet to impair.Link with the identity that sim/trace gives it
-// (where the link draws; elsewhere the classifier only sees that it passed), and writes it to the interface that has the frame's destination. Address
-// resolution passes unharmed.
+// (where the link draws; elsewhere the classifier only sees that it passed), and writes
+// it to the interface that has the frame's destination. Address resolution passes
+// unharmed.
 //
 // The TAPs have the offloads of a network card (port.go, package node/host/offload): one
 // read may bring many packets of a flow, without checksums. They are cut and completed
 // at once, so that the run, a tap, the classifier and the link see each packet of the
 // wire by itself. What is due for one node in one turn is joined again, if cutting it
 // would give the same octets. A tcpdump in a node therefore shows bulk traffic in long
-// packets, as on any host with such a card; ikelab's own capture shows the wire.
+// packets, as on any host with such a card; ikelab's own capture shows the wire. Where a
+// router refuses a joined packet it says so once for all of it, and quotes it as it is.
 //
-// A network without any model is the kernel's: a veth
-// pair between two interfaces, a bridge for more, and a packet socket in each node
-// that shows the run what passes (watch.go).
+// A network without any model is the kernel's: a veth pair between two interfaces, a
+// bridge for more, and a packet socket in each node that shows the run what passes
+// (watch.go), cut and completed in the same way.
 //
 // # What is owned
 //
