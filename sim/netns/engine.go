@@ -105,11 +105,18 @@ func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted
 		}
 	}
 	l.tapMu.Unlock()
+	overrun := l.overruns()
 	// Whoever is in the middle of something is seen to its end first, and what comes
 	// later is not.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.finished = true
+	end := min(max(now, l.last), l.run.Until())
+	for n, devices := range overrun {
+		for _, d := range devices {
+			l.run.HostDropped(end, n, d.device, d.packets)
+		}
+	}
 	if err == nil && lost > 0 {
 		err = fmt.Errorf("%d packets passed unseen: this host was too busy to look at all of them, so nothing is sure; give it less to do, or the lab's links a rate", lost)
 	}
@@ -120,7 +127,7 @@ func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted
 	if progress != nil {
 		progress(sim.Progress{Now: now, Until: l.run.Until(), Events: l.box.events.Load(), Established: l.run.Established()})
 	}
-	return l.run.Finish(min(max(now, l.last), l.run.Until()), l.box.events.Load(), interrupted, stopped), err
+	return l.run.Finish(end, l.box.events.Load(), interrupted, stopped), err
 }
 
 // follow notes which nodes live, the run being locked: from the instant at which the

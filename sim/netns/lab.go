@@ -63,11 +63,13 @@ type Lab struct {
 	segments []segment
 	sockets  []*sockets
 	watchers []*watcher // by node, nil where nobody looks
-	tapMu    sync.Mutex
-	tapping  int // who asked for Tapping
-	forker   *forker
-	byHand   sync.Mutex  // held while a person's action is carried out
-	running  []*exec.Cmd // by process of the plan; Drive's alone
+	// lostBefore are the packets that devices had lost when the lab's time began.
+	lostBefore []map[string]uint64
+	tapMu      sync.Mutex
+	tapping    int // who asked for Tapping
+	forker     *forker
+	byHand     sync.Mutex  // held while a person's action is carried out
+	running    []*exec.Cmd // by process of the plan; Drive's alone
 
 	// hosts are the nodes' processes, nil for one that is dead.
 	hostsMu sync.Mutex
@@ -398,6 +400,10 @@ func (l *Lab) fail(err error) {
 
 // Start begins the lab's time: the epoch is now, and the nodes boot.
 func (l *Lab) Start() {
+	l.lostBefore = make([]map[string]uint64, len(l.stations))
+	for n := range l.stations {
+		l.lostBefore[n] = l.deviceLosses(n)
+	}
 	now := time.Now()
 	l.epoch.Store(&now)
 	for n := range l.hosts {

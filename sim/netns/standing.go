@@ -85,8 +85,12 @@ func (l *Lab) State() State {
 		at.Drops = l.run.Drops(n)
 	}
 	l.mu.Unlock()
+	overrun := l.overruns()
 	for n := range plan.Nodes {
 		at, p := &s.Nodes[n], &plan.Nodes[n]
+		for _, d := range overrun[n] {
+			at.Drops = append(at.Drops, sim.DropCount{Reason: sim.DropHostQueueFull, Count: d.packets})
+		}
 		at.Name, at.Implementation, at.Namespace = p.Name, p.Implementation, l.claim.namespace(p.Name)
 		for i := range p.Interfaces {
 			at.Interfaces = append(at.Interfaces, l.stations[n].look(i))

@@ -6,12 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/topology"
 )
@@ -104,6 +107,11 @@ expect "nobody else does" {
 			// 20 a second for a second are lost, and what was on its way.
 			if f.LongestGap < 950*time.Millisecond || f.Lost < 19 || f.Received == 0 || f.Lost+f.InFlight+f.Received != f.Sent {
 				t.Errorf("%+v", f)
+			}
+			for _, n := range o.Nodes {
+				if slices.ContainsFunc(n.Drops, func(d sim.DropCount) bool { return d.Reason == sim.DropHostQueueFull }) {
+					t.Errorf("a link that is away is taken for a host that is busy: %+v", n)
+				}
 			}
 			if o.Ended < 5*time.Second || f.LongestGapAt > 2100*time.Millisecond {
 				t.Errorf("the gap began at %v", f.LongestGapAt)
@@ -290,5 +298,48 @@ func TestStanding(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestOverrun: packets that the box does not take in time are counted as the host's, not
+// as the link's.
+func TestOverrun(t *testing.T) {
+	t.Parallel()
+	root(t)
+	r, err := sim.New(load(t, manyHosts(2, `link = { delay = "1ms" }`)), sim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Create(r, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	l.Start()
+	flow := netip.MustParseAddrPort("10.0.0.1:1000")
+	if err := l.sockets[0].send(flow); err != nil {
+		t.Fatal(err)
+	}
+	l.box.do(func() { // while the box is busy with this
+		for range 5000 { // more than a device's queue holds
+			_ = l.sockets[0].datagram(node.DatagramOut{Src: flow, Dst: netip.MustParseAddrPort("10.0.0.2:9"), Payload: []byte("x")})
+		}
+	})
+	lost := l.overruns()
+	if len(lost[0]) != 1 || lost[0][0].device != "eth0" || lost[0][0].packets == 0 || len(lost[1]) != 0 {
+		t.Fatalf("lost %+v", lost)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	result, err := l.Drive(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := result.Nodes[0].Drops; len(d) != 1 || d[0].Reason != sim.DropHostQueueFull || d[0].Count < lost[0][0].packets {
+		t.Errorf("the result says %+v", d)
 	}
 }
