@@ -46,11 +46,13 @@ func (c *clearLog) close() { c.s.close() }
 const (
 	nflogMessageConfig = unix.NFNL_SUBSYS_ULOG<<8 | 1
 	nflogMessagePacket = unix.NFNL_SUBSYS_ULOG << 8
-	nflogCommand       = 1 // attribute NFULA_CFG_CMD
-	nflogBind          = 1 // NFULNL_CFG_CMD_BIND
-	nflogInput         = 4 // attribute NFULA_IFINDEX_INDEV
-	nflogPayload       = 9 // attribute NFULA_PAYLOAD
-	nfgenBytes         = 4 // struct nfgenmsg
+	nflogCommand       = 1  // attribute NFULA_CFG_CMD
+	nflogBind          = 1  // NFULNL_CFG_CMD_BIND
+	nflogInput         = 4  // attribute NFULA_IFINDEX_INDEV
+	nflogOutput        = 5  // attribute NFULA_IFINDEX_OUTDEV
+	nflogPayload       = 9  // attribute NFULA_PAYLOAD
+	nflogPrefix        = 10 // attribute NFULA_PREFIX
+	nfgenBytes         = 4  // struct nfgenmsg
 )
 
 // openClearLog begins to listen. Without the log in the kernel nothing is missed but
@@ -115,7 +117,7 @@ func (h *Host) followClearLog(s *socket) {
 					return
 				}
 				if binary.NativeEndian.Uint16(rest[4:]) == nflogMessagePacket && length >= unix.NLMSG_HDRLEN+nfgenBytes {
-					h.clearInbound(rest[unix.NLMSG_HDRLEN+nfgenBytes : length])
+					h.refusedByFilter(rest[unix.NLMSG_HDRLEN+nfgenBytes : length])
 				}
 				rest = rest[min((length+3)&^3, len(rest)):]
 			}
@@ -123,10 +125,11 @@ func (h *Host) followClearLog(s *socket) {
 	}
 }
 
-// clearInbound records one packet that the filter dropped, from the attributes of
+// refusedByFilter records one packet that the filter dropped, from the attributes of
 // its report.
-func (h *Host) clearInbound(attributes []byte) {
-	iface := fromInside
+func (h *Host) refusedByFilter(attributes []byte) {
+	input, output := fromInside, fromInside
+	reason := node.DropClearInbound
 	var packet []byte
 	for len(attributes) >= unix.SizeofNlAttr {
 		length := int(binary.NativeEndian.Uint16(attributes))
@@ -137,14 +140,26 @@ func (h *Host) clearInbound(attributes []byte) {
 		switch binary.NativeEndian.Uint16(attributes[2:]) &^ unix.NLA_F_NESTED {
 		case nflogInput:
 			if len(value) == 4 {
-				iface = h.interfaceByIndex(int(binary.BigEndian.Uint32(value)))
+				input = h.interfaceByIndex(int(binary.BigEndian.Uint32(value)))
+			}
+		case nflogOutput:
+			if len(value) == 4 {
+				output = h.interfaceByIndex(int(binary.BigEndian.Uint32(value)))
+			}
+		case nflogPrefix:
+			if unix.ByteSliceToString(value) == string(node.DropNoAssociation) {
+				reason = node.DropNoAssociation
 			}
 		case nflogPayload:
 			packet = value
 		}
 		attributes = attributes[min((length+3)&^3, len(attributes)):]
 	}
-	h.drop(describeCut(packet), node.DropClearInbound, iface, node.ESP{})
+	iface := input
+	if reason == node.DropNoAssociation {
+		iface = output
+	}
+	h.drop(describeCut(packet), reason, iface, node.ESP{})
 }
 
 // describeCut describes a packet of which only the beginning is there.

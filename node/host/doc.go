@@ -20,9 +20,12 @@
 //     gone, nowhere. Rules look at addresses and protocol alone, because a fragment shows
 //     no ports; what comes to the tunnel though no policy has it leaves in clear by a raw
 //     socket, a slower way.
-//   - An nftables table that drops what comes in clear although a policy has it (RFC 4301
-//     §5.2), and reports it. IKE and ESP for this host, IPv6's neighbours, and ICMP errors
-//     for this host pass.
+//   - An nftables table that drops what comes or leaves in clear although a policy has
+//     it (RFC 4301 §5.1 and §5.2), and reports it. On the way in, IKE and ESP for this
+//     host and ICMP errors for this host pass; on the way out, what is marked and what
+//     leaves by the TUN device; both ways, IPv6's neighbours. Rules alone hold no socket
+//     that is bound to a device: where they find no way, Linux takes the destination for
+//     a neighbour. Packet sockets (AF_PACKET) pass every filter by, as everywhere.
 //
 // Kill leaves rules and filter, as a daemon that dies does; Close takes them away.
 //

@@ -3,7 +3,6 @@
 package host
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/node"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -26,18 +26,23 @@ const (
 	clearLogBytes = 128
 )
 
-// Registers of the filter's expressions.
-const registerA = 1
-
-// filter is the host's nftables table: rules that let pass what needs no tunnel, and
-// then a rule and a set of remote addresses for every group of policies that differ in
+// filter is the host's nftables table: for each direction rules that let pass what needs
+// no tunnel, and then a rule and a set of remote addresses for every group of policies that differ in
 // nothing else. So it takes the same time to look at a packet however many peers there
 // are, and a new peer is one element of a set.
 type filter struct {
 	conn   *nftables.Conn
 	table  *nftables.Table
-	chain  *nftables.Chain
+	chains []filterChain
 	groups map[filterGroup]*filterSet
+}
+
+// filterChain is where the filter meets packets.
+type filterChain struct {
+	*nftables.Chain
+	// remote is the end of a packet there that is a policy's remote one.
+	remote end
+	reason node.DropReason
 }
 
 // filterGroup is what policies of one rule have in common.
@@ -61,9 +66,10 @@ type addressRange struct{ from, to netip.Addr }
 // the filter.
 const netlinkBufferBytes = 1 << 20
 
-// applyFilter drops what comes in clear although a policy protects it (RFC 4301
-// §5.2): anything not from the tunnel device or this host itself whose ends are a
-// policy's. A change is one transaction. The lock is held.
+// applyFilter drops what comes or leaves in clear although a policy protects it (RFC
+// 4301 §5.1 and §5.2): anything whose ends are a policy's and that neither comes from
+// the tunnel device, nor leaves by it, nor is of this host's own sockets. A change is
+// one transaction. The lock is held.
 func (h *Host) applyFilter(pairs []protectedPair) error {
 	err := h.applied.filter.apply(h, pairs)
 	if err != nil {
@@ -128,30 +134,68 @@ func (f *filter) begin(h *Host) error {
 	c.AddTable(f.table) // so that deleting what is not there is no error
 	c.DelTable(f.table)
 	c.AddTable(f.table)
+	f.chains = nil
+	f.beginInbound(h.cfg.Tunnel)
+	f.beginOutbound(nftables.ChainHookOutput, "clear-outbound", h.cfg.Tunnel)
+	f.beginOutbound(nftables.ChainHookForward, "clear-forwarded", h.cfg.Tunnel)
+	return nil
+}
+
+// chain makes a chain.
+func (f *filter) chain(name string, hook *nftables.ChainHook, remote end, reason node.DropReason) *nftables.Chain {
 	accept := nftables.ChainPolicyAccept
-	f.chain = c.AddChain(&nftables.Chain{Name: "clear-inbound", Table: f.table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw, Policy: &accept})
-	pass := []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
-	f.rule(inputDevice(h.cfg.Tunnel), pass)
-	f.rule(inputDevice("lo"), pass)
+	c := f.conn.AddChain(&nftables.Chain{Name: name, Table: f.table, Type: nftables.ChainTypeFilter,
+		Hooknum: hook, Priority: nftables.ChainPriorityRaw, Policy: &accept})
+	f.chains = append(f.chains, filterChain{Chain: c, remote: remote, reason: reason})
+	return c
+}
+
+var pass = []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
+
+// beginInbound makes the chain for what comes from a network.
+func (f *filter) beginInbound(tunnel string) {
+	c := f.chain("clear-inbound", nftables.ChainHookPrerouting, source, node.DropClearInbound)
+	f.rule(c, byDevice(expr.MetaKeyIIFNAME, tunnel), pass)
+	f.rule(c, byDevice(expr.MetaKeyIIFNAME, "lo"), pass)
 	// IKE and ESP of the node itself pass the policy by. A later fragment shows no
 	// ports; it comes to nothing without the first one.
-	f.rule(protocolIs(unix.IPPROTO_UDP), destinationPort(portIKE, portIKE), toThisHost(), pass)
-	f.rule(protocolIs(unix.IPPROTO_UDP), destinationPort(portNATT, portNATT), toThisHost(), pass)
-	f.rule(protocolIs(unix.IPPROTO_ESP), toThisHost(), pass)
+	f.rule(c, protocolIs(unix.IPPROTO_UDP), destinationPort(portIKE, portIKE), toThisHost(), pass)
+	f.rule(c, protocolIs(unix.IPPROTO_UDP), destinationPort(portNATT, portNATT), toThisHost(), pass)
+	f.rule(c, protocolIs(unix.IPPROTO_ESP), toThisHost(), pass)
 	for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_ESP} {
-		f.rule(familyIs(false), laterFragment(false), protocolIs(protocol), toThisHost(), pass)
-		f.rule(familyIs(true), laterFragment(true), protocolIs(protocol), toThisHost(), pass)
+		f.rule(c, familyIs(false), laterFragment(false), protocolIs(protocol), toThisHost(), pass)
+		f.rule(c, familyIs(true), laterFragment(true), protocolIs(protocol), toThisHost(), pass)
 	}
 	// Errors about the outer packets, which routers send in clear (RFC 4301 §6.1.1);
 	// and IPv6's neighbours, which are the link's affair.
 	for _, types := range [][2]byte{{3, 3}, {11, 12}} {
-		f.rule(familyIs(false), protocolIs(unix.IPPROTO_ICMP), icmpTypes(types), toThisHost(), pass)
+		f.rule(c, familyIs(false), protocolIs(unix.IPPROTO_ICMP), icmpTypes(types), toThisHost(), pass)
 	}
-	f.rule(familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes([2]byte{1, 4}), toThisHost(), pass)
-	f.rule(familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes([2]byte{130, 137}), pass)
-	f.rule(familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes([2]byte{143, 143}), pass)
-	return nil
+	f.rule(c, familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes([2]byte{1, 4}), toThisHost(), pass)
+	f.passNeighbours(c)
+}
+
+// beginOutbound makes a chain for what leaves. Routing rules lead what is protected
+// into the tunnel, but not where a socket has chosen its device: Linux takes an answer
+// of no route there for a neighbour's address. Whatever the host itself sends on
+// passes by its mark, so there are no exceptions for IKE and ESP. Nor for ICMP errors:
+// those about outer packets are this host's own packets like any other and take the way
+// that the policy says (RFC 4301 §6.2), and no socket's device keeps them from it.
+func (f *filter) beginOutbound(hook *nftables.ChainHook, name, tunnel string) {
+	c := f.chain(name, hook, destination, node.DropNoAssociation)
+	f.rule(c, markIs(socketMark), pass)
+	f.rule(c, byDevice(expr.MetaKeyOIFNAME, tunnel), pass)
+	f.rule(c, byDevice(expr.MetaKeyOIFNAME, "lo"), pass)
+	f.passNeighbours(c)
+	f.rule(c, familyIs(false), protocolIs(unix.IPPROTO_IGMP), pass)
+}
+
+// passNeighbours lets pass what is the link's affair: IPv6's neighbour discovery and
+// listeners to multicast.
+func (f *filter) passNeighbours(c *nftables.Chain) {
+	for _, types := range [][2]byte{{130, 137}, {143, 143}} {
+		f.rule(c, familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes(types), pass)
+	}
 }
 
 // close lets go of the connection to the kernel, which keeps the table.
@@ -162,8 +206,8 @@ func (f *filter) close() {
 	}
 }
 
-func (f *filter) rule(exprs ...[]expr.Any) {
-	f.conn.AddRule(&nftables.Rule{Table: f.table, Chain: f.chain, Exprs: slices.Concat(exprs...)})
+func (f *filter) rule(chain *nftables.Chain, exprs ...[]expr.Any) {
+	f.conn.AddRule(&nftables.Rule{Table: f.table, Chain: chain, Exprs: slices.Concat(exprs...)})
 }
 
 // groupOf says to which rule a pair belongs.
@@ -182,31 +226,30 @@ func (g filterGroup) pair() protectedPair {
 // add makes a group's set, empty yet, and its rules.
 func (f *filter) add(g filterGroup) error {
 	s := &filterSet{}
-	ends := append(familyIs(g.remote6), addressIn(g.remote6, g.local)...)
 	if !g.remoteAll {
 		// A number of its own, within the table, because the library counts those that
 		// it gives without a lock.
 		s.set = &nftables.Set{Table: f.table, ID: uint32(len(f.groups) + 1), Name: fmt.Sprintf("remote%d", len(f.groups)), Interval: true, KeyType: nftables.TypeIPAddr}
-		offset, length := uint32(12), uint32(4)
 		if g.remote6 {
-			s.set.KeyType, offset, length = nftables.TypeIP6Addr, 8, 16
+			s.set.KeyType = nftables.TypeIP6Addr
 		}
 		if err := f.conn.AddSet(s.set, nil); err != nil {
 			return err
 		}
-		ends = append(ends, &expr.Payload{DestRegister: registerA, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
-			&expr.Lookup{SourceRegister: registerA, SetName: s.set.Name, SetID: s.set.ID})
 	}
-	if g.protocol != 0 {
-		ends = append(ends, protocolIs(g.protocol)...)
-	}
-	refuse := []expr.Any{&expr.Counter{},
-		&expr.Log{Group: clearLogGroup, Snaplen: clearLogBytes, Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN},
-		&expr.Verdict{Kind: expr.VerdictDrop}}
-	ports, narrow := portsOf(g.pair())
-	f.rule(ends, ports, refuse)
-	if narrow {
-		f.rule(ends, laterFragment(g.remote6), refuse)
+	for _, c := range f.chains {
+		ends := append(familyIs(g.remote6), addressIn(g.remote6, c.remote.other(), g.local)...)
+		if s.set != nil {
+			ends = append(ends, addressInSet(g.remote6, c.remote, s.set)...)
+		}
+		if g.protocol != 0 {
+			ends = append(ends, protocolIs(g.protocol)...)
+		}
+		ports, narrow := portsOf(g.pair(), c.remote)
+		f.rule(c.Chain, ends, ports, refuse(c.reason))
+		if narrow {
+			f.rule(c.Chain, ends, laterFragment(g.remote6), refuse(c.reason))
+		}
 	}
 	f.groups[g] = s
 	return nil
@@ -277,97 +320,4 @@ func removeFilter(namespace int) error {
 		return fmt.Errorf("taking the filter away: %w", err)
 	}
 	return nil
-}
-
-func compare(data []byte) expr.Any {
-	return &expr.Cmp{Op: expr.CmpOpEq, Register: registerA, Data: data}
-}
-
-func inputDevice(name string) []expr.Any {
-	b := make([]byte, unix.IFNAMSIZ)
-	copy(b, name)
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: registerA}, compare(b)}
-}
-
-func familyIs(v6 bool) []expr.Any {
-	family := byte(unix.NFPROTO_IPV4)
-	if v6 {
-		family = unix.NFPROTO_IPV6
-	}
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: registerA}, compare([]byte{family})}
-}
-
-func protocolIs(protocol byte) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: registerA}, compare([]byte{protocol})}
-}
-
-func toThisHost() []expr.Any {
-	return []expr.Any{&expr.Fib{Register: registerA, FlagDADDR: true, ResultADDRTYPE: true},
-		compare(binary.NativeEndian.AppendUint32(nil, unix.RTN_LOCAL))}
-}
-
-func between(base expr.PayloadBase, offset, length uint32, from, to []byte) []expr.Any {
-	return []expr.Any{&expr.Payload{DestRegister: registerA, Base: base, Offset: offset, Len: length},
-		&expr.Range{Op: expr.CmpOpEq, Register: registerA, FromData: from, ToData: to}}
-}
-
-func destinationPort(from, to uint16) []expr.Any {
-	return between(expr.PayloadBaseTransportHeader, 2, 2, binary.BigEndian.AppendUint16(nil, from), binary.BigEndian.AppendUint16(nil, to))
-}
-
-func icmpTypes(types [2]byte) []expr.Any {
-	return between(expr.PayloadBaseTransportHeader, 0, 1, types[:1], types[1:])
-}
-
-// laterFragment matches fragments but the first, which show no ports.
-func laterFragment(v6 bool) []expr.Any {
-	offset := expr.Any(&expr.Payload{DestRegister: registerA, Base: expr.PayloadBaseNetworkHeader, Offset: 6, Len: 2})
-	mask := []byte{0x1f, 0xff}
-	if v6 {
-		offset = &expr.Exthdr{DestRegister: registerA, Type: 44, Offset: 2, Len: 2, Op: expr.ExthdrOpIpv6}
-		mask = []byte{0xff, 0xf8}
-	}
-	return []expr.Any{offset,
-		&expr.Bitwise{SourceRegister: registerA, DestRegister: registerA, Len: 2, Mask: mask, Xor: []byte{0, 0}},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: registerA, Data: []byte{0, 0}}}
-}
-
-// isAll says that a selector has every address of its family.
-func isAll(s esp.Selector) bool {
-	return s.Start.IsUnspecified() && s.End == lastOf(netip.PrefixFrom(s.Start, 0))
-}
-
-// addressIn matches a packet's destination against a selector.
-func addressIn(v6 bool, s esp.Selector) []expr.Any {
-	if isAll(s) {
-		return nil
-	}
-	offset, length := uint32(16), uint32(4)
-	if v6 {
-		offset, length = 24, 16
-	}
-	return between(expr.PayloadBaseNetworkHeader, offset, length, s.Start.AsSlice(), s.End.AsSlice())
-}
-
-// portsOf matches an inbound packet's ports, as far as the pair asks for any; narrow
-// says that it does. ICMP's type and code stand in both selectors (RFC 7296
-// §3.13.1).
-func portsOf(p protectedPair) (match []expr.Any, narrow bool) {
-	isICMP := p.protocol() == unix.IPPROTO_ICMP || p.protocol() == unix.IPPROTO_ICMPV6
-	for i, s := range []esp.Selector{p.remote, p.local} {
-		if s.StartPort == 0 && s.EndPort == 0xffff {
-			continue
-		}
-		narrow = true
-		if s.StartPort > s.EndPort {
-			continue // OPAQUE: the fragments that the second rule has
-		}
-		offset := uint32(2 * i)
-		if isICMP {
-			offset = 0
-		}
-		match = append(match, between(expr.PayloadBaseTransportHeader, offset, 2,
-			binary.BigEndian.AppendUint16(nil, s.StartPort), binary.BigEndian.AppendUint16(nil, s.EndPort))...)
-	}
-	return match, narrow
 }

@@ -78,7 +78,7 @@ func FuzzReports(f *testing.F) {
 	f.Add(append([]byte{104, 0, 9, 0}, offloadtest.WholePacket(f, false, true, make([]byte, 72), nil)...))
 	h := &Host{cfg: Config{Node: node.Config{Interfaces: []node.Interface{{Name: "a"}}}}, interfaces: []attachment{{name: "a", device: "a", index: 1}}}
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		h.clearInbound(b)
+		h.refusedByFilter(b)
 		eachControl(b, func(int32, int32, int) {})
 		_ = parseSockaddr(b)
 	})

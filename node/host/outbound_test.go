@@ -1,0 +1,134 @@
+//go:build linux
+
+package host
+
+import (
+	"net"
+	"syscall"
+	"testing"
+
+	"github.com/containernetworking/plugins/pkg/ns"
+	"golang.org/x/sys/unix"
+
+	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/wire"
+	"github.com/ikelab/ikelab/node"
+)
+
+// sendFrom sends one UDP datagram from a socket that options have been set of, and
+// answers what the kernel said.
+func sendFrom(t testing.TB, n ns.NetNS, to, from string, options func(fd int) error) (sent error) {
+	t.Helper()
+	in(t, n, func() error {
+		d := net.Dialer{Timeout: patience, Control: func(_, _ string, c syscall.RawConn) (problem error) {
+			err := c.Control(func(fd uintptr) { problem = options(int(fd)) })
+			if err != nil {
+				return err
+			}
+			return problem
+		}}
+		if from != "" {
+			d.LocalAddr = &net.UDPAddr{IP: addr(from).AsSlice()}
+		}
+		c, err := d.Dial("udp", net.JoinHostPort(to, "7"))
+		if err != nil {
+			sent = err
+			return nil
+		}
+		defer c.Close()
+		_, sent = c.Write([]byte("clear"))
+		return nil
+	})
+	return sent
+}
+
+// boundTo binds a socket to a device.
+func boundTo(device string) func(fd int) error {
+	return func(fd int) error { return unix.BindToDevice(fd, device) }
+}
+
+// TestBoundToDevice sends protected traffic from sockets that have chosen the way past
+// the tunnel: it is dropped and reported, with a tunnel, without and when the daemon is
+// dead. What no policy protects passes, IPv6's neighbours among it.
+func TestBoundToDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := w.watchWire()
+	send := func() {
+		for _, c := range [][2]string{{"10.1.0.1", "10.2.0.2"}, {"2001:db8:1::1", "2001:db8:2::2"}} {
+			if err := sendFrom(t, w.gateway[0], c[1], c[0], boundTo("wan")); err == nil {
+				t.Errorf("%s to %s was taken", c[0], c[1])
+			}
+		}
+	}
+	pass := func() {
+		for _, to := range []string{"198.51.100.2", "2001:db8:ff::2"} {
+			if err := sendFrom(t, w.gateway[0], to, "", boundTo("wan")); err != nil {
+				t.Errorf("to %s: %v", to, err)
+			}
+			w.ping(w.gateway[0], to, 1, "-I", "wan")
+		}
+	}
+	w.start(0)
+	send()
+	w.seen[0].wait(t, 2, node.EventPolicyDrop, node.DropNoAssociation)
+	e := w.seen[0].all()
+	if d := e[len(e)-1]; d.Interface != 1 || d.Drop.Packet.Dst != addr("2001:db8:2::2") || d.Drop.Packet.DstPort != 7 {
+		t.Errorf("the report: %+v", d)
+	}
+	pass()
+	w.start(1)
+	w.host[0].Command(ike.Command{Kind: ike.Initiate, Connection: "site"})
+	w.seen[0].wait(t, 1, "child-installed", "")
+	send()
+	pass()
+	w.seen[0].wait(t, 4, node.EventPolicyDrop, node.DropNoAssociation)
+	w.ping(w.gateway[0], "10.2.0.2", 2)
+	w.host[0].Kill()
+	send()
+	pass()
+	if leaked := x.clear(); len(leaked) > 0 {
+		t.Errorf("%d packets crossed the link in clear, the first:\n%s", len(leaked), leaked[0])
+	}
+}
+
+// TestForwardedPastTunnel forwards protected traffic by a rule that somebody has put in
+// front of the host's: the filter drops it all the same.
+func TestForwardedPastTunnel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := w.watchWire()
+	w.start(0)
+	for _, family := range []string{"-4", "-6"} {
+		if out, err := run(t, w.gateway[0], "ip", family, "rule", "add", "priority", "100", "lookup", "main"); err != nil {
+			t.Fatal(out)
+		}
+	}
+	for i, to := range []string{"10.2.0.2", "2001:db8:2::2"} {
+		if err := sendFrom(t, w.inside[0], to, "", func(int) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		w.seen[0].wait(t, i+1, node.EventPolicyDrop, node.DropNoAssociation)
+	}
+	if leaked := x.clear(); len(leaked) > 0 {
+		t.Errorf("%d packets crossed the link in clear, the first:\n%s", len(leaked), leaked[0])
+	}
+}
+
+// TestPortsFromBoundSocket holds sockets with a device of their own to ports too.
+func TestPortsFromBoundSocket(t *testing.T) {
+	t.Parallel()
+	udp := func(p string, from, to uint16) []wire.Selector {
+		return []wire.Selector{wire.PrefixSelector(prefix(p), unix.IPPROTO_UDP, from, to)}
+	}
+	w := newWorld(t, selectors(udp("10.1.0.0/24", 0, 65535), udp("10.2.0.0/24", 7, 7)))
+	w.start(0)
+	if err := sendFrom(t, w.gateway[0], "10.2.0.2", "10.1.0.1", boundTo("wan")); err == nil {
+		t.Error("what a policy has by its port was taken")
+	}
+	w.seen[0].wait(t, 1, node.EventPolicyDrop, node.DropNoAssociation)
+	w.ping(w.gateway[0], "10.2.0.2", 1, "-I", "wan", "-I", "10.1.0.1")
+	if n := w.seen[0].count(node.EventPolicyDrop, ""); n != 1 {
+		t.Errorf("%d drops", n)
+	}
+}
