@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/standing"
 )
 
 // TestControlSocket: what comes over the socket is judged before anything is done, and no client harms the lab.
@@ -33,7 +36,7 @@ func TestControlSocket(t *testing.T) {
 		answer, _ := io.ReadAll(conn) // a connection that breaks is an answer
 		return string(answer)
 	}
-	const hello = `{"version":1}` + "\n"
+	hello := fmt.Sprintf(`{"version":%d}`+"\n", standing.Version)
 	for _, c := range []struct{ text, want string }{
 		{"\x00\xff nonsense\n", ""},
 		{hello + "nonsense\n", "cannot be read"},

@@ -39,7 +39,7 @@ docs/language.md has all of them.`,
 			defer c.Close()
 			done, err := c.Do(args[0])
 			if err != nil {
-				return standingError(err)
+				return standingError(cmd.Context(), err)
 			}
 			return line(std, "done: %s", done)
 		},
@@ -99,7 +99,7 @@ func captureLinks(ctx context.Context, std stdio, lab string, links []string, fi
 		err = errors.Join(err, closeOut())
 	}
 	if err != nil {
-		return standingError(err)
+		return standingError(ctx, err)
 	}
 	return sayCaptured(std.err, came, keys)
 }

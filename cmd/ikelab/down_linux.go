@@ -22,7 +22,8 @@ func newDownCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down [LAB]",
 		Short: "Take a lab down that stands, and clear away what dead ones left",
-		Long: `down ends a lab that stands, with everything in it, and waits until nothing of it is left.
+		Long: `down ends a lab that stands, with everything in it, and waits until nothing of it is left. A
+holder that does not answer for ten seconds, or has not ended after twenty, is killed.
 Labs and runs whose process died, killed by whatever it was, are cleared away too: their
 namespaces and everything in them, and nothing else. Without LAB the one that stands is
 meant; --all takes all of them down. With nothing to do it says so.`,
@@ -46,7 +47,7 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 		return usageError("%q is no lab's name; ikelab status lists those that stand", name)
 	}
 	if err := standing.AwaitStarts(ctx, name); err != nil {
-		return internalError("%w", err)
+		return standingError(ctx, err)
 	}
 	stand, dead, err := standingLabs()
 	if err != nil {
@@ -89,10 +90,13 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 		switch {
 		case errors.As(err, &run):
 			errs = append(errs, usageError("%w", err))
-		case ctx.Err() != nil:
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
 			errs = append(errs, internalError("lab %q does not go: %w", id, err))
 		case err != nil:
-			errs = append(errs, standingError(err))
+			errs = append(errs, standingError(ctx, err))
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			break // one word about it is enough
 		}
 		if err != nil {
 			continue

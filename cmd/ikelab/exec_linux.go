@@ -27,7 +27,8 @@ func newExecCommand(std stdio) *cobra.Command {
 		Long: `exec runs a command in the network namespace of a node, with this terminal or these files as
 its input and output, this working directory and this environment. Its exit status is the
 command's, or 128 and the number of the signal that ended it; 127 and 126 say that it does
-not exist and cannot be started. Signals are passed on, and the command ends with exec.`,
+not exist and cannot be started. Signals are passed on, and the command ends with exec, also
+when a signal finds no holder that answers.`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			node, command := args[0], args[1:]
@@ -101,7 +102,7 @@ func execIn(ctx context.Context, std stdio, lab, node string, command []string) 
 	case errors.As(err, &f) && f.Kind == standing.KindNoStart:
 		return &statusError{statusNoStart, err}
 	case err != nil:
-		return standingError(err)
+		return standingError(ctx, err)
 	}
 	return silent(status)
 }

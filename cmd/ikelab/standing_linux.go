@@ -85,13 +85,19 @@ func dialLab(ctx context.Context, name string) (*standing.Client, string, error)
 	}
 	c, err := standing.Dial(ctx, id)
 	if err != nil {
-		return nil, "", internalError("%w", err)
+		return nil, "", standingError(ctx, err)
 	}
 	return c, id, nil
 }
 
-// standingError gives what a holder says its exit status.
-func standingError(err error) error {
+// standingError gives what a holder says its exit status, or that of who did not want to wait for it any longer.
+func standingError(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return &statusError{exitInterrupted, errors.New("interrupted")}
+	}
+	if errors.Is(err, standing.ErrNoAnswer) {
+		err = fmt.Errorf("%w; ikelab down takes the lab away from it", err)
+	}
 	var f *standing.Failure
 	if errors.As(err, &f) && f.Kind == standing.KindUsage {
 		return usageError("%w", err)

@@ -39,7 +39,7 @@ policies behind them. Without LAB it shows the one that stands, or lists them.`,
 			defer c.Close()
 			s, err := c.Status()
 			if err != nil {
-				return standingError(err)
+				return standingError(cmd.Context(), err)
 			}
 			if asJSON {
 				if err := writeJSON(std.out, s); err != nil {
@@ -67,11 +67,16 @@ func listLabs(ctx context.Context, std stdio, stand, dead []string, asJSON bool)
 	}
 	for _, id := range stand {
 		text := "its holder does not answer"
-		if c, err := standing.Dial(ctx, id); err == nil {
+		soon, cancel := context.WithTimeout(ctx, standing.AnswerTimeout)
+		if c, err := standing.Dial(soon, id); err == nil {
 			if s, err := c.Status(); err == nil {
 				text = fmt.Sprintf("%s, up %s", number(len(s.Nodes), "node"), age(s.Age))
 			}
 			c.Close()
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return standingError(ctx, ctx.Err())
 		}
 		if err := line(std, "%s  %s", id, text); err != nil {
 			return err

@@ -22,12 +22,21 @@ type Client struct {
 	conn *net.UnixConn
 	in   *json.Decoder
 	mu   sync.Mutex // of what is sent
+	// ctx ends the connection until unbind is called; then who called it does.
+	ctx    context.Context
+	unbind func() bool
 }
+
+// AnswerTimeout is how long a holder may take to answer what it can answer at once. One that is stopped never does.
+const AnswerTimeout = 10 * time.Second
+
+// ErrNoAnswer says that a holder takes connections and says nothing.
+var ErrNoAnswer = errors.New("the lab's holder does not answer")
 
 // ErrNoHolder says that nobody answers for a lab.
 var ErrNoHolder = errors.New("nobody answers for the lab")
 
-// Dial connects to the holder of a lab.
+// Dial connects to the holder of a lab. What is asked of it then ends with the context, too, whether it answers or not.
 func Dial(ctx context.Context, id string) (*Client, error) {
 	var conn net.Conn
 	err := withSocketPath(id, func(path string) error {
@@ -42,11 +51,16 @@ func Dial(ctx context.Context, id string) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("lab %q: %w", id, err)
 	}
-	return &Client{conn: conn.(*net.UnixConn), in: json.NewDecoder(conn)}, nil
+	c := &Client{conn: conn.(*net.UnixConn), in: json.NewDecoder(conn), ctx: ctx}
+	c.unbind = context.AfterFunc(ctx, func() { _ = c.conn.Close() })
+	return c, nil
 }
 
 // Close ends the connection, and what was asked over it.
-func (c *Client) Close() { _ = c.conn.Close() }
+func (c *Client) Close() {
+	c.unbind()
+	_ = c.conn.Close() // the context may have closed it
+}
 
 // Process is the holder's, as the kernel sees it from here.
 func (c *Client) Process() (int, error) {
@@ -71,10 +85,29 @@ func (c *Client) ask(r request, files ...*os.File) error {
 		}
 		rights = unix.UnixRights(descriptors...)
 	}
-	if _, _, err := c.conn.WriteMsgUnix(append(greeting, '\n'), rights, nil); err != nil {
-		return err
+	// A long request does not fit into the socket's buffers, and waits for a holder, which may be stopped.
+	if err := c.conn.SetWriteDeadline(time.Now().Add(AnswerTimeout)); err != nil {
+		return c.reason(err)
 	}
-	return c.say(r)
+	if _, _, err := c.conn.WriteMsgUnix(append(greeting, '\n'), rights, nil); err != nil {
+		return c.reason(err)
+	}
+	return c.reason(c.say(r))
+}
+
+// reason is why the connection failed.
+func (c *Client) reason(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrNoAnswer
+	case errors.Is(err, net.ErrClosed) && c.ctx.Err() != nil:
+		return c.ctx.Err()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE):
+		return errors.New("the lab ended")
+	}
+	return err
 }
 
 func (c *Client) say(v any) error {
@@ -84,6 +117,9 @@ func (c *Client) say(v any) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.conn.SetWriteDeadline(time.Now().Add(AnswerTimeout)); err != nil {
+		return err
+	}
 	_, err = c.conn.Write(append(text, '\n'))
 	return err
 }
@@ -92,10 +128,7 @@ func (c *Client) say(v any) error {
 func (c *Client) next() (reply, error) {
 	var r reply
 	if err := c.in.Decode(&r); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET) {
-			err = errors.New("the lab ended")
-		}
-		return reply{}, err
+		return reply{}, c.reason(err)
 	}
 	if r.Error != nil {
 		return reply{}, r.Error
@@ -126,39 +159,79 @@ func (c *Client) Do(what string) (string, error) {
 	return r.Text, err
 }
 
-// Stop asks the holder to take the lab down.
+// Stop asks the holder to take the lab down, which it says at once that it will: ErrNoAnswer is one that does not.
 func (c *Client) Stop() error {
+	if err := c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout)); err != nil {
+		return c.reason(err)
+	}
 	_, err := c.answer(request{Command: commandStop})
 	return err
 }
 
 // Exec starts a command, with files for standard input, output and error, and answers its exit status when it has
-// ended. Signals from the channel are passed on to it.
+// ended. Signals from the channel are passed on to it, and the context's end is no matter: it is the command that knows
+// what to make of a signal. Only a holder that does not hear of one is not waited for (ErrNoAnswer).
 func (c *Client) Exec(cmd Command, files [execFiles]*os.File, signals <-chan os.Signal) (int, error) {
-	if err := c.ask(request{Command: commandExec, Exec: &cmd}, files[:]...); err != nil {
-		return 0, err
+	if !c.unbind() {
+		return 0, c.ctx.Err()
 	}
-	if _, err := c.next(); err != nil {
+	if err := c.ask(request{Command: commandExec, Exec: &cmd}, files[:]...); err != nil {
 		return 0, err
 	}
 	over := make(chan struct{})
 	var passing sync.WaitGroup
+	defer passing.Wait()
+	defer close(over)
+	passed, heard := 0, 0
+	var mu sync.Mutex
+	silent := false
 	passing.Go(func() {
 		for {
 			select {
 			case s := <-signals:
-				if n, is := s.(syscall.Signal); is {
-					_ = c.say(more{Signal: int(n)}) // a holder that is gone has ended the command
+				n, is := s.(syscall.Signal)
+				if !is {
+					continue
 				}
+				mu.Lock()
+				passed++
+				mine := passed
+				mu.Unlock()
+				time.AfterFunc(AnswerTimeout, func() {
+					mu.Lock()
+					defer mu.Unlock()
+					if heard < mine {
+						silent = true
+						_ = c.conn.Close() // which ends the wait below; later it is closed anyway
+					}
+				})
+				_ = c.say(more{Signal: int(n)}) // a holder that is gone has ended the command
 			case <-over:
 				return
 			}
 		}
 	})
-	r, err := c.next()
-	close(over)
-	passing.Wait()
-	return r.ExitStatus, err
+	// In a terminal of its own nobody could interrupt a start.
+	if err := c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout)); err != nil {
+		return 0, c.reason(err)
+	}
+	for {
+		r, err := c.next()
+		if r.Started {
+			err = c.reason(c.conn.SetReadDeadline(time.Time{}))
+		}
+		mu.Lock()
+		if r.Heard {
+			heard++
+		}
+		if silent {
+			err = ErrNoAnswer
+		}
+		mu.Unlock()
+		if err != nil || r.Done {
+			return r.ExitStatus, err
+		}
+	}
 }
 
 // Signals are those that an exec passes on. What it answers ends that.
@@ -183,11 +256,8 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 	if err := c.ask(request{Command: commandCapture, Capture: &captureSpec{links}}); err != nil {
 		return Captured{}, err
 	}
-	defer context.AfterFunc(ctx, func() {
-		_ = c.say(more{Stop: true}) // and if nobody hears it, it is over anyway
-		// A holder that does not answer is not waited for.
-		_ = c.conn.SetReadDeadline(time.Now().Add(writeTimeout))
-	})()
+	stopped := func() bool { return false }
+	defer func() { stopped() }()
 	var sent uint64
 	for {
 		r, err := c.next()
@@ -197,6 +267,16 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 		}
 		if err != nil {
 			return Captured{}, err
+		}
+		if r.Started {
+			if !c.unbind() { // what there is until the context's end is still to come from now on
+				return Captured{}, c.ctx.Err()
+			}
+			stopped = context.AfterFunc(ctx, func() {
+				_ = c.say(more{Stop: true}) // and if nobody hears it, it is over anyway
+				// A holder that does not answer is not waited for.
+				_ = c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout))
+			})
 		}
 		if r.Profile != nil {
 			if err := keys(r.Profile); err != nil {

@@ -35,13 +35,13 @@ func IsRun(id string) bool {
 }
 
 // Down takes one lab down: it asks its holder, and waits until nothing is left. It answers false when there is nothing
-// of that name. A lab whose holder does not come to an end is taken away from it, which killed says.
+// of that name. A lab whose holder does not answer, or not come to an end, is taken away from it, which killed says.
 func Down(ctx context.Context, id string) (was, killed bool, err error) {
 	if err := AwaitStarts(ctx, id); err != nil {
 		return false, false, err
 	}
 	process, begun := 0, time.Now()
-	asked := time.Time{}
+	asked, patience := time.Time{}, stopTimeout
 	for {
 		if _, err := os.Stat(netns.Folder(id)); errors.Is(err, fs.ErrNotExist) {
 			return was, killed, awaitEnd(ctx, process)
@@ -59,7 +59,11 @@ func Down(ctx context.Context, id string) (was, killed bool, err error) {
 			}
 			continue
 		case asked.IsZero():
-			if process, err = stop(ctx, id); err != nil && !errors.Is(err, ErrNoHolder) {
+			process, err = stop(ctx, id)
+			switch {
+			case errors.Is(err, ErrNoAnswer):
+				patience = 0
+			case err != nil && !errors.Is(err, ErrNoHolder):
 				return was, killed, err
 			}
 			if process > 0 {
@@ -69,7 +73,7 @@ func Down(ctx context.Context, id string) (was, killed bool, err error) {
 			} else if since > stopTimeout {
 				return was, killed, fmt.Errorf("lab %q: %w, although its owner lives", id, ErrNoHolder)
 			}
-		case time.Since(asked) > stopTimeout && !killed:
+		case time.Since(asked) > patience && !killed:
 			killed = true
 			if err := unix.Kill(process, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 				return was, killed, fmt.Errorf("lab %q: its holder, process %d, does not end: %w", id, process, err)
@@ -94,7 +98,7 @@ func stands(id string) (bool, error) {
 	return false, err
 }
 
-// stop asks a lab's holder to end, and answers its process.
+// stop asks a lab's holder to end, and answers its process, also where that does not answer.
 func stop(ctx context.Context, id string) (process int, err error) {
 	c, err := Dial(ctx, id)
 	if err != nil {
@@ -104,14 +108,14 @@ func stop(ctx context.Context, id string) (process int, err error) {
 	if process, err = c.Process(); err != nil {
 		return 0, err
 	}
-	if err := c.Stop(); err != nil {
-		var f *Failure
-		if errors.As(err, &f) {
-			return 0, err
-		}
-		// It ends before it answers.
+	var f *Failure
+	switch err := c.Stop(); {
+	case errors.As(err, &f), ctx.Err() != nil:
+		return 0, errors.Join(err, ctx.Err())
+	case errors.Is(err, ErrNoAnswer):
+		return process, err
 	}
-	return process, nil
+	return process, nil // or it ends before it answers
 }
 
 // awaitEnd waits for the end of a process that is about to.

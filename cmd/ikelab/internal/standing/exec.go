@@ -65,6 +65,7 @@ func (c *client) exec(in *json.Decoder, spec *Command) {
 		for m := range said {
 			if m.Signal > 0 {
 				signal(syscall.Signal(m.Signal))
+				_ = c.send(reply{Heard: true}, writeTimeout) // a client that is gone is noticed here, too
 			}
 		}
 		signal(syscall.SIGKILL) // the client is gone

@@ -17,7 +17,7 @@ import (
 )
 
 // Version is the protocol's. A holder refuses every other one but for the command to stop.
-const Version = 1
+const Version = 2
 
 const (
 	controlFile = "control" // the socket, in the lab's folder
@@ -79,6 +79,7 @@ type reply struct {
 	Done       bool              `json:"done,omitempty"`
 	Status     *Status           `json:"status,omitempty"`
 	Started    bool              `json:"started,omitempty"`
+	Heard      bool              `json:"heard,omitempty"` // of a signal for an exec
 	ExitStatus int               `json:"exit_status,omitempty"`
 	Text       string            `json:"text,omitempty"`
 	Data       []byte            `json:"data,omitempty"`
