@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -89,4 +90,47 @@ func TestControlSocket(t *testing.T) {
 		t.Errorf("ping beside a slow reader: %s", out)
 	}
 	p.good("down")
+}
+
+// TestManyClients: commands and captures are bounded, who is one too many is told so, and nobody else is locked out.
+func TestManyClients(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	p.good("up", p.lab(id("clients")))
+	const most = 64
+	socket := filepath.Join(p.state, id("clients")+".lab", "control")
+	capture := func() string {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if err := conn.SetDeadline(time.Now().Add(processTimeout)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(conn, "{\"version\":%d}\n{\"command\":\"capture\"}\n", standing.Version); err != nil {
+			t.Fatal(err)
+		}
+		first, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		return first
+	}
+	for range most {
+		if got := capture(); !strings.Contains(got, `"started":true`) {
+			t.Fatalf("a capture is answered with %s", got)
+		}
+	}
+	want := "64 commands and captures under way"
+	if got := capture(); !strings.Contains(got, want) {
+		t.Errorf("one capture more is answered with %s", got)
+	}
+	p.refused(exitInternal, want, "exec", "ha", "--", "true")
+	p.refused(exitInternal, want, "capture", "-w", filepath.Join(t.TempDir(), "x"))
+	p.good("status")
+	p.good("do", "cut")
+	p.good("down")
+	p.nothing(id("clients"), before)
 }

@@ -46,8 +46,13 @@ const standingDuration = 100 * 365 * 24 * time.Hour
 // farewell is how long clients have to take what a lab that goes still says to them.
 const farewell = time.Second
 
-// clientsMax bounds how many are served at a time.
-const clientsMax = 64
+const (
+	// longMax bounds how many commands and captures go on at a time, each as long as its client likes.
+	longMax = 64
+	// connsMax bounds all connections. Those that are neither end by themselves soon: of one that says nothing, and of
+	// an answer that nobody takes, the time is bounded. So there is always room for a status, and for down.
+	connsMax = 4 * longMax
+)
 
 // Held is a lab that stands.
 type Held struct {
@@ -59,6 +64,7 @@ type Held struct {
 	log  *slog.Logger
 
 	listener *net.UnixListener
+	long     chan struct{} // as many as there are commands and captures
 	stop     context.CancelFunc
 	ended    chan struct{} // closed when the lab is to go
 
@@ -86,7 +92,7 @@ func Build(spec Spec, log *slog.Logger) (*Held, error) {
 	if err != nil {
 		return nil, &RefusedError{err}
 	}
-	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, ended: make(chan struct{}), conns: map[*net.UnixConn]struct{}{}}
+	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, ended: make(chan struct{}), long: make(chan struct{}, longMax), conns: map[*net.UnixConn]struct{}{}}
 	if spec.Seed != nil {
 		h.seed = *spec.Seed
 	}
@@ -193,7 +199,7 @@ func (h *Held) failure() *Failure {
 }
 
 func (h *Held) accept() {
-	slots := make(chan struct{}, clientsMax)
+	slots := make(chan struct{}, connsMax)
 	for {
 		conn, err := h.listener.AcceptUnix()
 		if err != nil {
@@ -307,10 +313,20 @@ func (c *client) serve() {
 		c.end(reply{Status: &s})
 	case commandDo:
 		c.do(r.Do)
-	case commandExec:
-		c.exec(in, r.Exec)
-	case commandCapture:
-		c.capture(in, r.Capture)
+	case commandExec, commandCapture:
+		select {
+		case c.held.long <- struct{}{}:
+		default:
+			c.fail(&Failure{KindInternal, fmt.Sprintf(
+				"lab %s has %d commands and captures under way, and takes no more at a time; let one of them end first", c.held.lab.ID(), longMax)})
+			return
+		}
+		defer func() { <-c.held.long }()
+		if r.Command == commandExec {
+			c.exec(in, r.Exec)
+		} else {
+			c.capture(in, r.Capture)
+		}
 	case commandStop:
 		c.end(reply{Text: "stopping"})
 		c.held.stop()
