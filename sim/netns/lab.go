@@ -332,6 +332,11 @@ func (l *Lab) plug(at endpoint, up bool) error {
 	default:
 		err = errors.New("it is one end of a pair, which share a carrier")
 	}
+	if err == nil {
+		// Linux tells of a carrier that is gone up to a second late, or never when it is
+		// back by then. Whoever asks about the interface has it told at once.
+		_, err = s.handle.LinkByIndex(s.links[at.iface].Attrs().Index)
+	}
 	if err != nil {
 		return fmt.Errorf("node %q: link at interface %q: %w", s.plan.Name, s.plan.Interfaces[at.iface].Name, err)
 	}

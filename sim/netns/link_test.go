@@ -12,6 +12,9 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	vishns "github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/ikelab/ikelab/impair"
@@ -257,4 +260,50 @@ func TestTravels(t *testing.T) {
 		}
 		take(20)
 	})
+}
+
+// TestCarrier: a node is told that its link has been pulled, also when it is plugged in
+// again at once, and many times.
+func TestCarrier(t *testing.T) {
+	t.Parallel()
+	root(t)
+	r, err := sim.New(load(t, hosts), sim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Create(r, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	done, updates := make(chan struct{}), make(chan netlink.LinkUpdate, 1000)
+	defer func() {
+		close(done)
+		for range updates { // until the subscription has ended
+		}
+	}()
+	at := vishns.NsHandle(l.Namespace(0).Fd())
+	if err := netlink.LinkSubscribeAt(at, updates, done); err != nil {
+		t.Fatal(err)
+	}
+	patience := time.After(time.Minute)
+	for range 5 {
+		for _, up := range []bool{false, true} {
+			if err := l.plug(endpoint{0, 0}, up); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for down := false; !down; {
+			select {
+			case u := <-updates:
+				down = u.Attrs().Name == "eth0" && u.Attrs().RawFlags&unix.IFF_LOWER_UP == 0
+			case <-patience:
+				t.Fatal("nobody was told")
+			}
+		}
+	}
 }
