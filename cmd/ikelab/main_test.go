@@ -7,10 +7,12 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +27,10 @@ func TestMain(m *testing.M) {
 		os.Exit(execute(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 	}
 	flag.Parse()
+	if signal.Ignored(syscall.SIGHUP) {
+		// Under nohup the programs that tests start would ignore it, too, and it is one of those they shall heed.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	status := m.Run()
 	if built.dir != "" {
 		if err := os.RemoveAll(built.dir); err != nil {

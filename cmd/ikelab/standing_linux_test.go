@@ -218,7 +218,7 @@ func TestExec(t *testing.T) {
 		if err := cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
-		_ = cmd.Wait()
+		wait(t, cmd)
 		if cmd.ProcessState.ExitCode() != 42 {
 			t.Errorf("after %v the command ends with %v", s, cmd.ProcessState)
 		}
@@ -229,16 +229,66 @@ func TestExec(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait()
+	wait(t, cmd)
 	await(t, "the command's end", func() bool { return len(p.processes()) == 1 }) // the holder
 	// The lab's end is the command's.
 	cmd, _ = begin("touch " + filepath.Join(marks, "down") + "; sleep 1000")
 	await(t, "the command", mark("down"))
 	p.good("down")
-	_ = cmd.Wait()
+	wait(t, cmd)
 	if cmd.ProcessState.ExitCode() != 128+9 {
 		t.Errorf("a command in a lab that goes down ends with %v", cmd.ProcessState)
 	}
+}
+
+// wait waits for a command's end, and kills one that does not come to it.
+func wait(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	timer := time.AfterFunc(processTimeout, func() { _ = cmd.Process.Kill() })
+	_ = cmd.Wait() // its state says how
+	if !timer.Stop() {
+		t.Errorf("%v did not end", cmd.Args[1:])
+	}
+}
+
+// TestIgnoredSignals: what runs in nodes has signals as a shell gives them, although ikelab was started with some ignored.
+func TestIgnoredSignals(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.prefix = []string{"sh", "-c", `trap "" HUP INT TSTP USR1; exec "$@"`, "sh"}
+	const none = "SigIgn:\t0000000000000000\n"
+	p.good("up", p.lab(id("ignored")))
+	p.prefix = nil
+	if out := p.good("exec", "ha", "--", "grep", "SigIgn", "/proc/self/status"); out != none {
+		t.Errorf("a command of exec has %s", out)
+	}
+	p.good("down")
+
+	p.prefix = []string{"sh", "-c", `trap "" HUP TSTP; exec "$@"`, "sh"}
+	said := filepath.Join(t.TempDir(), "said")
+	lab := write(t, "lab.hcl", strings.Replace(hosts, "lab \"hosts\"", "lab \""+id("ignored")+"\"", 1)+`
+process "p" {
+  node    = node.a
+  command = ["sh", "-c", "grep SigIgn /proc/self/status > `+said+`"]
+}
+`)
+	p.good("run", "--engine", "netns", lab)
+	if text, err := os.ReadFile(said); err != nil || string(text) != none {
+		t.Errorf("a process of a run has %s (%v)", text, err)
+	}
+	// nohup is meant for the run itself, and for exec.
+	p.good("up", p.lab(id("ignored")))
+	marks := t.TempDir()
+	mark := func(name string) string { return filepath.Join(marks, name) }
+	b := p.background("exec", "ha", "--", "sh", "-c", "touch "+mark("begun")+"; while ! test -e "+mark("go")+"; do sleep 0.02; done; exit 5")
+	await(t, "the command", func() bool { _, err := os.Stat(mark("begun")); return err == nil })
+	if err := b.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(mark("go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.end(t, 5, "")
 }
 
 // TestTwoLabs: labs of different names stand side by side, and are told apart.

@@ -81,6 +81,7 @@ func (f *forker) start(cmd *exec.Cmd, in ns.NetNS) error {
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	// The leader of a session leads a group already.
 	cmd.SysProcAttr.Setpgid = !cmd.SysProcAttr.Setsid
+	catchIgnored()
 	done := make(chan error, 1)
 	request := func() {
 		home, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))

@@ -234,10 +234,14 @@ func (c *Client) Exec(cmd Command, files [execFiles]*os.File, signals <-chan os.
 	}
 }
 
-// Signals are those that an exec passes on. What it answers ends that.
+// Signals are those that an exec passes on. What it answers ends that. A caller who ignores SIGHUP, as under nohup(1),
+// means that the command goes on without a terminal, too.
 func Signals() (<-chan os.Signal, func()) {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	return signals, func() { signal.Stop(signals) }
 }
 
