@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -72,6 +73,29 @@ func TestRootless(t *testing.T) {
 	}
 	p.nothing(id("rootless"), before)
 
+	// Two signals that come together, as timeout(1) sends them, ask for the result once, and SIGHUP under nohup for nothing.
+	sleeping := func() bool {
+		for _, line := range p.processes() {
+			if line == "sleep 1000" {
+				return true
+			}
+		}
+		return false
+	}
+	ignorant := *p
+	ignorant.prefix = append([]string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh"}, p.prefix...)
+	for range 5 {
+		b := ignorant.background("run", "--engine", "netns", "--until", "50s", lab)
+		await(t, "the lab's process", sleeping)
+		for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGTERM, syscall.SIGINT} {
+			if err := b.cmd.Process.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.end(t, exitInterrupted, "result  interrupted")
+	}
+	p.nothing(id("rootless"), before)
+
 	p.good("up", lab)
 	if names := named(t, id("rootless")); len(names) > 0 {
 		t.Errorf("outside there are namespaces %v", names)
@@ -98,14 +122,7 @@ func TestRootless(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the lab's process", func() bool {
-		for _, line := range p.processes() {
-			if line == "sleep 1000" {
-				return true
-			}
-		}
-		return false
-	})
+	await(t, "the lab's process", sleeping)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +48,8 @@ func StartError(err error) error {
 	return err
 }
 
-// Run runs the program in namespaces of its own, passes on the signals that ask it to end, and answers its exit status.
+// Run runs the program in namespaces of its own, passes on the signals that ask it to end, those that come together as
+// one, and answers its exit status.
 // What it started ends with the caller, however that ends.
 func Run(initCommand string, args []string, stdin, stdout, stderr *os.File) (int, error) {
 	cmd := Command(initCommand, args...)
@@ -55,8 +57,7 @@ func Run(initCommand string, args []string, stdin, stdout, stderr *os.File) (int
 	// A terminal's interrupt goes to the whole group: the process inside must get one, not two.
 	cmd.SysProcAttr.Setpgid = true
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	signals := wanted()
 	defer signal.Stop(signals)
 	// The death signal comes when the thread ends that started the process.
 	runtime.LockOSThread()
@@ -65,19 +66,42 @@ func Run(initCommand string, args []string, stdin, stdout, stderr *os.File) (int
 		return 0, StartError(err)
 	}
 	over := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case s := <-signals:
-				_ = cmd.Process.Signal(s) // it may have ended
-			case <-over:
-				return
-			}
-		}
-	}()
+	go relay(signals, over, cmd.Process)
 	_ = cmd.Wait() // its state says how it ended
 	close(over)
 	return status(cmd.ProcessState.Sys().(syscall.WaitStatus)), nil
+}
+
+// wanted gets the signals that ask a program to end, but for the one that nohup(1) keeps from it.
+func wanted() chan os.Signal {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// sameRequest is how close together signals come that are one request: timeout(1) sends one to its child and another to
+// the whole group, and service managers SIGHUP behind SIGTERM. No person interrupts twice so soon.
+const sameRequest = 100 * time.Millisecond
+
+// relay passes signals on until over is closed. Those of one request arrive as one, because for the program inside a
+// second one means that it is to end at once, without its result.
+func relay(signals <-chan os.Signal, over <-chan struct{}, to *os.Process) {
+	var last time.Time
+	for {
+		select {
+		case s := <-signals:
+			if s != syscall.SIGQUIT && time.Since(last) < sameRequest {
+				continue
+			}
+			last = time.Now()
+			_ = to.Signal(s) // it may have ended
+		case <-over:
+			return
+		}
+	}
 }
 
 // status is what a shell would say.
@@ -97,8 +121,7 @@ func Init(args []string) (int, error) {
 	if err := prepare(); err != nil {
 		return 0, err
 	}
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	signals := wanted()
 	p, err := os.StartProcess(Self, append([]string{"ikelab"}, args...), &os.ProcAttr{
 		Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		// What the program writes and reads is its own affair; interrupts come from here alone.
@@ -110,11 +133,7 @@ func Init(args []string) (int, error) {
 	if err := letGo(); err != nil {
 		return 0, errors.Join(err, p.Kill())
 	}
-	go func() {
-		for s := range signals {
-			_ = p.Signal(s) // it may have ended
-		}
-	}()
+	go relay(signals, nil, p) // until this process ends
 	for {
 		var w syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &w, 0, nil)
