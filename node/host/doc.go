@@ -19,7 +19,10 @@
 //     looks at table 220 (220 and 221), which leads to the TUN device and, when that is
 //     gone, nowhere. Rules look at addresses and protocol alone, because a fragment shows
 //     no ports; what comes to the tunnel though no policy has it leaves in clear by a raw
-//     socket, a slower way.
+//     socket, a slower way. Where a policy's local end is "dynamic" and its connection
+//     names no addresses, they look at whether this host sends, not at the address: one
+//     that is new can be sent from before anybody knows of it. The filter below does so
+//     too, and a packet from it waits until the address has settled.
 //   - An nftables table that drops what comes or leaves in clear although a policy has
 //     it (RFC 4301 §5.1 and §5.2), and reports it. On the way in, IKE and ESP for this
 //     host and ICMP errors for this host pass; on the way out, what is marked and what

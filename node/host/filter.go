@@ -43,6 +43,8 @@ type filterChain struct {
 	// remote is the end of a packet there that is a policy's remote one.
 	remote end
 	reason node.DropReason
+	// forwarded says that neither end of a packet is this host.
+	forwarded bool
 }
 
 // filterGroup is what policies of one rule have in common.
@@ -51,6 +53,7 @@ type filterGroup struct {
 	protocol           uint8
 	fromPort, toPort   uint16 // the remote end's
 	remoteAll, remote6 bool   // any remote address; family
+	dynamic            bool
 }
 
 // filterSet is the set of a group's remote addresses, nil where it is all of them.
@@ -146,7 +149,7 @@ func (f *filter) chain(name string, hook *nftables.ChainHook, remote end, reason
 	accept := nftables.ChainPolicyAccept
 	c := f.conn.AddChain(&nftables.Chain{Name: name, Table: f.table, Type: nftables.ChainTypeFilter,
 		Hooknum: hook, Priority: nftables.ChainPriorityRaw, Policy: &accept})
-	f.chains = append(f.chains, filterChain{Chain: c, remote: remote, reason: reason})
+	f.chains = append(f.chains, filterChain{Chain: c, remote: remote, reason: reason, forwarded: hook == nftables.ChainHookForward})
 	return c
 }
 
@@ -214,7 +217,7 @@ func (f *filter) rule(chain *nftables.Chain, exprs ...[]expr.Any) {
 func groupOf(p protectedPair) filterGroup {
 	return filterGroup{
 		local: p.local, protocol: p.protocol(), fromPort: p.remote.StartPort, toPort: p.remote.EndPort,
-		remoteAll: isAll(p.remote), remote6: p.remote.Start.Is6(),
+		remoteAll: isAll(p.remote), remote6: p.remote.Start.Is6(), dynamic: p.dynamic,
 	}
 }
 
@@ -238,12 +241,18 @@ func (f *filter) add(g filterGroup) error {
 		}
 	}
 	for _, c := range f.chains {
+		if g.dynamic && c.forwarded {
+			continue // it is not of this host
+		}
 		ends := append(familyIs(g.remote6), addressIn(g.remote6, c.remote.other(), g.local)...)
 		if s.set != nil {
 			ends = append(ends, addressInSet(g.remote6, c.remote, s.set)...)
 		}
 		if g.protocol != 0 {
 			ends = append(ends, protocolIs(g.protocol)...)
+		}
+		if g.dynamic && c.remote == source {
+			ends = append(ends, toThisHost()...)
 		}
 		ports, narrow := portsOf(g.pair(), c.remote)
 		f.rule(c.Chain, ends, ports, refuse(c.reason))

@@ -77,6 +77,8 @@ type Host struct {
 	ended     bool
 	ikeEvents []ike.Event
 	policies  []*policy
+	// unsettled are packets from an address that is about to settle.
+	unsettled [][]byte
 	installed []childName
 	sas       associations
 	// unpublished is true while the data plane does not know of an association

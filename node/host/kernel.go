@@ -57,7 +57,13 @@ type kernelState struct {
 }
 
 // protectedPair is a pair of selectors of one family.
-type protectedPair struct{ local, remote esp.Selector }
+type protectedPair struct {
+	local, remote esp.Selector
+	// dynamic says that local is whatever addresses this host has: rules and filter
+	// then ask whether this host is the one that sends, because a new address is good
+	// for sending before anybody has told the host of it, and when it is dead.
+	dynamic bool
+}
 
 // pairs are all pairs of all policies in force: configured children, and the
 // associations of connections whose "dynamic" was not known before. The lock is
@@ -65,10 +71,10 @@ type protectedPair struct{ local, remote esp.Selector }
 func (h *Host) pairs() []protectedPair {
 	var all []protectedPair
 	seen := make(map[protectedPair]bool)
-	add := func(p *esp.Policy) {
-		for _, l := range p.Local {
-			for _, r := range p.Remote {
-				for _, pair := range splitFamilies(protectedPair{l, r}) {
+	add := func(local, remote []esp.Selector, dynamic bool) {
+		for _, l := range local {
+			for _, r := range remote {
+				for _, pair := range splitFamilies(protectedPair{l, r, dynamic}) {
 					if !seen[pair] {
 						seen[pair] = true
 						all = append(all, pair)
@@ -78,10 +84,14 @@ func (h *Host) pairs() []protectedPair {
 		}
 	}
 	for _, p := range h.policies {
-		add(&p.match)
+		if p.anyOwn() {
+			add([]esp.Selector{esp.AnySelector()}, p.match.Remote, true)
+		} else {
+			add(p.match.Local, p.match.Remote, false)
+		}
 	}
 	for _, a := range h.sas.all {
-		add(&a.policy)
+		add(a.policy.Local, a.policy.Remote, false)
 	}
 	return all
 }
@@ -102,7 +112,7 @@ func splitFamilies(p protectedPair) []protectedPair {
 	}
 	var all []protectedPair
 	for _, whole := range []esp.Selector{any4, any6} {
-		q := protectedPair{resolve(p.local, whole), resolve(p.remote, whole)}
+		q := protectedPair{resolve(p.local, whole), resolve(p.remote, whole), p.dynamic}
 		if q.local.Start.Is4() == whole.Start.Is4() && q.remote.Start.Is4() == whole.Start.Is4() {
 			all = append(all, q)
 		}
@@ -198,14 +208,20 @@ func (h *Host) wantedRouting(pairs []protectedPair) (map[string]netlink.Rule, ma
 			if p.protocol() != 0 {
 				rule.Priority, rule.IPProto = rulePriorityProtocol, int(p.protocol())
 			}
-			for _, local := range halves(rangePrefixes(p.local.Start, p.local.End)) {
-				r := rule
-				r.Src = ipNet(local)
-				addRule(r)
+			if !p.dynamic {
+				for _, local := range halves(rangePrefixes(p.local.Start, p.local.End)) {
+					r := rule
+					r.Src = ipNet(local)
+					addRule(r)
+				}
 			}
-			// What this host sends has no source yet when its route is looked up
-			// first.
-			if src.IsValid() {
+			switch {
+			case p.dynamic:
+				rule.IifName = "lo" // what this host itself sends
+				addRule(rule)
+			case src.IsValid():
+				// What this host sends has no source yet when its route is looked up
+				// first.
 				if family == unix.AF_INET {
 					rule.Src = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(32, 32)}
 				} else {
@@ -413,6 +429,13 @@ func (h *Host) route(src, dst netip.Addr) (hop, bool) {
 		}
 	}
 	return w, true
+}
+
+// isLocal asks the kernel whether an address is this host's own at this moment. The
+// lock is held.
+func (h *Host) isLocal(a netip.Addr) bool {
+	routes, err := h.kernel.RouteGet(a.AsSlice())
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
 
 // sourceAddr is ike.Config's SourceAddr by the kernel's routes. The machine asks

@@ -249,6 +249,12 @@ func (w *outWorker) add(a *association, flow uint32, size int) []byte {
 // refuse does what the policy wants with a packet that no association carries.
 func (w *outWorker) refuse(packet []byte, v verdict) {
 	switch {
+	case v.fresh:
+		clear := false
+		w.h.enter(func() { clear = w.h.fresh(packet) })
+		if clear {
+			w.h.sendClear(packet)
+		}
 	case v.policy != nil:
 		w.h.enter(func() { w.h.reconsider(packet) })
 	case v.unmatched:

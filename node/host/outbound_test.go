@@ -6,8 +6,10 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
 
 	"github.com/ikelab/ikelab/ike"
@@ -105,7 +107,7 @@ func TestForwardedPastTunnel(t *testing.T) {
 		}
 	}
 	for i, to := range []string{"10.2.0.2", "2001:db8:2::2"} {
-		if err := sendFrom(t, w.inside[0], to, "", func(int) error { return nil }); err != nil {
+		if err := sendFrom(t, w.inside[0], to, "", nothing); err != nil {
 			t.Fatal(err)
 		}
 		w.seen[0].wait(t, i+1, node.EventPolicyDrop, node.DropNoAssociation)
@@ -131,4 +133,127 @@ func TestPortsFromBoundSocket(t *testing.T) {
 	if n := w.seen[0].count(node.EventPolicyDrop, ""); n != 1 {
 		t.Errorf("%d drops", n)
 	}
+}
+
+// road makes side 0 a host whose own end is "dynamic", and side 1 its gateway.
+func road() option {
+	return connection(func(side int, c *ike.Connection) {
+		if side == 0 {
+			c.LocalAddrs, c.Children[0].LocalTS = nil, nil
+		} else {
+			c.RemoteAddrs, c.Children[0].RemoteTS = nil, nil
+		}
+	})
+}
+
+// toPort7 are the packets in clear to the port that sendFrom sends to.
+func (x *tap) toPort7() (n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, p := range x.packets {
+		if u, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP); ok && u.DstPort == 7 {
+			n++
+		}
+	}
+	return n
+}
+
+// newAddresses are addresses that a test gives to a gateway, with somebody in the
+// protected network behind the other one, of their family.
+var newAddresses = [][2]string{{"198.51.100.9", "10.2.0.2"}, {"2001:db8:ff::9", "2001:db8:2::2"}}
+
+func bits(a string) string {
+	if addr(a).Is4() {
+		return a + "/24"
+	}
+	return a + "/64"
+}
+
+func nothing(int) error { return nil }
+
+// TestNewAddressDoesNotLeak sends from an address before the host can know that it has
+// it: nothing leaves in clear, by whatever socket. What waits for the address to settle
+// is then the policy's affair.
+func TestNewAddressDoesNotLeak(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, road(), startAction(ike.StartTrap))
+	x := w.watchWire()
+	w.start(0) // the other end does not answer
+	for i, c := range newAddresses {
+		func() {
+			w.host[0].mu.Lock() // so that it hears of nothing
+			defer w.host[0].mu.Unlock()
+			w.address(w.gateway[0], "wan", bits(c[0]))
+			if err := sendFrom(t, w.gateway[0], c[1], c[0], nothing); err != nil {
+				t.Error(err)
+			}
+			if err := sendFrom(t, w.gateway[0], c[1], c[0], boundTo("wan")); err == nil {
+				t.Errorf("a packet from %s went past the tunnel", c[0])
+			}
+		}()
+		w.seen[0].wait(t, i+1, node.EventAddressChanged, "")
+		w.seen[0].wait(t, i+1, node.EventPolicyDrop, node.DropNoAssociation) // of the socket with a device
+	}
+	w.seen[0].wait(t, 1, node.EventTrapAcquire, "") // both others wait for it
+	if n := x.toPort7(); n > 0 {
+		t.Errorf("%d packets left in clear", n)
+	}
+}
+
+// TestNewAddressInARace has a sender that waits for the address, without holding the host
+// up, on a tunnel that is up.
+func TestNewAddressInARace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, road(), encap())
+	x := w.watchWire()
+	w.up()
+	for range 20 {
+		for _, c := range newAddresses {
+			sent := make(chan int)
+			go func() {
+				n := 0
+				for limit := time.Now().Add(patience); n < 20 && time.Now().Before(limit); {
+					if sendFrom(t, w.gateway[0], c[1], c[0], nothing) == nil {
+						n++
+					}
+				}
+				sent <- n
+			}()
+			w.address(w.gateway[0], "wan", bits(c[0]))
+			if n := <-sent; n != 20 {
+				t.Errorf("%d packets were sent", n)
+			}
+			w.removeAddress(w.gateway[0], "wan", bits(c[0]))
+		}
+	}
+	w.ping(w.gateway[0], "10.2.0.2", 2, "-I", "198.51.100.1")
+	if n := x.toPort7(); n > 0 {
+		t.Errorf("%d packets left in clear", n)
+	}
+}
+
+// TestNewAddressOfTheDead gives a namespace another address when its daemon is dead: what
+// that left protects the new address too, in both directions.
+func TestNewAddressOfTheDead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, road())
+	w.start(0)
+	w.host[0].Kill()
+	x := w.watchWire()
+	for _, c := range newAddresses {
+		w.address(w.gateway[0], "wan", bits(c[0]))
+		for how, options := range map[string]func(int) error{"by the routes": nothing, "past them": boundTo("wan")} {
+			if err := sendFrom(t, w.gateway[0], c[1], c[0], options); err == nil {
+				t.Errorf("a packet from %s left %s", c[0], how)
+			}
+		}
+		// Into the host; gateway 1 has no policy.
+		if out, err := run(t, w.inside[1], "ping", "-n", "-c", "1", "-W", "0.2", c[0]); err == nil {
+			t.Errorf("%s answers what came in clear:\n%s", c[0], out)
+		}
+	}
+	if n := x.toPort7(); n > 0 {
+		t.Errorf("%d packets left in clear", n)
+	}
+	w.ping(w.gateway[0], "198.51.100.2", 1)
 }

@@ -39,6 +39,9 @@ type policy struct {
 	held []heldPacket
 }
 
+// anyOwn says that the policy's local end is whatever addresses this host has.
+func (p *policy) anyOwn() bool { return len(p.localTS)+len(p.localAddrs) == 0 }
+
 // heldPacket waits for an association.
 type heldPacket struct {
 	bytes   []byte
@@ -87,6 +90,42 @@ func (h *Host) reconsider(packet []byte) {
 	default:
 		// What was protected a moment ago does not leave in clear now.
 		h.drop(key, node.DropNoAssociation, fromInside, node.ESP{})
+	}
+}
+
+// fresh decides about a packet that a policy would have if its source were one of this
+// host's addresses, and answers whether it may leave in clear: only if it comes from
+// elsewhere, and the rule for another policy brought it here. An address of which the
+// host has not heard yet is about to settle, so its packet waits for that. One that this
+// host has lost sends nothing.
+func (h *Host) fresh(packet []byte) (clear bool) {
+	key, later, _ := node.ReadPacketKey(packet)
+	s := h.snap.Load()
+	v := s.decide(key.Flow(), later)
+	switch {
+	case !v.fresh:
+		h.reconsider(packet)
+	case !h.isLocal(key.Src):
+		if s.forwards(key.Flow()) {
+			return true
+		}
+		h.dropFor(key, v.policy, node.DropMartian)
+	case len(h.unsettled) == holdPacketsPerPolicyMax:
+		h.dropFor(key, v.policy, node.DropHoldFull)
+	default:
+		h.unsettled = append(h.unsettled, append([]byte(nil), packet...))
+		h.settleAddresses()
+	}
+	return false
+}
+
+// reconsiderUnsettled asks the policy again about the packets that waited for an
+// address to settle.
+func (h *Host) reconsiderUnsettled() {
+	waited := h.unsettled
+	h.unsettled = nil
+	for _, packet := range waited {
+		h.reconsider(packet)
 	}
 }
 

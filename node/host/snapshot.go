@@ -13,7 +13,10 @@ import (
 type snapshot struct {
 	// out is the SPD: associations that send, the newest first, then the
 	// configured children.
-	out     []entry
+	out []entry
+	// fresh are the policies whose local end is whatever addresses this host has, with
+	// any address for it: it may have one of which nobody has told it yet.
+	fresh   []entry
 	inbound map[uint32]*association
 }
 
@@ -33,6 +36,8 @@ type verdict struct {
 	// policy is the configured child that protects the traffic, without an
 	// association that does.
 	policy *policy
+	// fresh says that the policy protects the traffic if the source is this host's.
+	fresh bool
 	// unmatched is a later fragment that may belong to a policy by ports.
 	unmatched bool
 }
@@ -48,6 +53,12 @@ func (h *Host) publish() {
 		}
 	}
 	for _, p := range h.policies {
+		if p.anyOwn() && len(p.match.Remote) > 0 {
+			match := esp.Policy{Action: esp.ActionProtect, Local: []esp.Selector{esp.AnySelector()}, Remote: p.match.Remote}
+			wide := match
+			wide.Remote = node.AnyPorts(wide.Remote)
+			s.fresh = append(s.fresh, entry{match: match, wide: wide, policy: p})
+		}
 		if len(p.match.Local) > 0 && len(p.match.Remote) > 0 {
 			wide := p.match
 			wide.Local, wide.Remote = node.AnyPorts(wide.Local), node.AnyPorts(wide.Remote)
@@ -76,5 +87,26 @@ func (s *snapshot) decide(f esp.Flow, laterFragment bool) verdict {
 			}
 		}
 	}
+	for i := range s.fresh {
+		if e := &s.fresh[i]; e.match.Matches(esp.DirectionOut, f) || laterFragment && e.wide.Matches(esp.DirectionOut, f) {
+			return verdict{policy: e.policy, fresh: true}
+		}
+	}
 	return verdict{}
+}
+
+// forwards says that the rules for a policy whose local end is not this host bring such
+// packets to the tunnel, whatever their ports.
+func (s *snapshot) forwards(f esp.Flow) bool {
+	for i := range s.out {
+		e := &s.out[i]
+		if e.policy != nil && e.policy.anyOwn() {
+			continue
+		}
+		wide := esp.Policy{Local: node.AnyPorts(e.match.Local), Remote: node.AnyPorts(e.match.Remote)}
+		if wide.Matches(esp.DirectionOut, f) {
+			return true
+		}
+	}
+	return false
 }

@@ -332,6 +332,7 @@ func (h *Host) takeAddresses() {
 	if changed {
 		h.addressesChanged()
 	}
+	h.reconsiderUnsettled()
 }
 
 // reread looks at all interfaces, because notifications were lost.
