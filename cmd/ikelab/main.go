@@ -7,19 +7,27 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
 	// The first signal asks a run to stop and write what it has. After it the default is restored, so that a second
-	// one ends the program at once.
+	// one ends the program at once; but not one so soon that it is the same request.
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, restore)
+	context.AfterFunc(ctx, func() {
+		time.Sleep(sameRequest)
+		restore()
+	})
 	status := execute(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
 	restore()
 	os.Exit(status)
 }
+
+// sameRequest is how close together signals come that are one request: timeout(1) sends one to its child and another to
+// the whole group. No person interrupts twice so soon.
+const sameRequest = 100 * time.Millisecond
 
 // Names of the hidden commands, by which the program starts itself.
 const (

@@ -115,6 +115,24 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// TestInterruptTwiceAtOnce: the two signals that timeout(1) sends do not cost the result.
+func TestInterruptTwiceAtOnce(t *testing.T) {
+	for range 10 {
+		var out bytes.Buffer
+		run := begin(t, &out)
+		run.signal(t, syscall.SIGTERM)
+		// As a second process could be late, but never so late as a person.
+		time.Sleep(time.Millisecond)
+		_ = run.process.Signal(syscall.SIGTERM) // it may be quick
+		if status := run.end(t).ExitCode(); status != exitInterrupted {
+			t.Errorf("status %d, want %d", status, exitInterrupted)
+		}
+		if _, result := closing(t, outcome{out: out.String()}); !strings.HasPrefix(result, "result  interrupted  ") {
+			t.Errorf("last line is %q", result)
+		}
+	}
+}
+
 // TestInterruptOfFmt: who typed "fmt -" and thinks better of it is not held until the end of the input.
 func TestInterruptOfFmt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -154,8 +172,21 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 		_, err := os.Stat(filepath.Join(run.dir, resultFile))
 		return err == nil
 	})
-	// It has written its files and hangs in printing.
-	run.signal(t, os.Interrupt)
+	// It has written its files and hangs in printing. What comes together with the first is still the first.
+	for deadline, ended := time.Now().Add(processTimeout), false; !ended; {
+		time.Sleep(2 * sameRequest)
+		if err := run.process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		select {
+		case <-run.ended:
+			ended = true
+		default:
+			if time.Now().After(deadline) {
+				t.Fatal("the program does not end")
+			}
+		}
+	}
 	state := run.end(t)
 	if ws, ok := state.Sys().(syscall.WaitStatus); !ok || !ws.Signaled() || ws.Signal() != syscall.SIGINT {
 		t.Errorf("the program ended with %v, want the signal's death", state)
