@@ -86,22 +86,42 @@ func captureLinks(ctx context.Context, std stdio, lab string, links []string, fi
 		return err
 	}
 	defer c.Close()
-	var closeOut func() error
+	var created lateFile
 	if file != "-" {
-		f, err := os.Create(file)
-		if err != nil {
-			return internalError("%w", err)
-		}
-		out, closeOut = f, f.Close
+		created.path = file
+		out = &created
 	}
 	came, err := c.Capture(ctx, links, out, func(files map[string]string) error { return writeKeys(keys, files) })
-	if closeOut != nil {
-		err = errors.Join(err, closeOut())
-	}
-	if err != nil {
+	if err = errors.Join(err, created.Close()); err != nil {
 		return standingError(ctx, err)
 	}
 	return sayCaptured(std.err, came, keys)
+}
+
+// lateFile is a file that is made when there is something to write to it: what was there under its name is not lost for a
+// mistyped link.
+type lateFile struct {
+	path string
+	file *os.File
+}
+
+// Write implements io.Writer.
+func (f *lateFile) Write(b []byte) (int, error) {
+	if f.file == nil {
+		var err error
+		if f.file, err = os.Create(f.path); err != nil {
+			return 0, err
+		}
+	}
+	return f.file.Write(b)
+}
+
+// Close closes the file, if there is one.
+func (f *lateFile) Close() error {
+	if f.file == nil {
+		return nil
+	}
+	return f.file.Close()
 }
 
 // writeKeys writes a Wireshark profile.

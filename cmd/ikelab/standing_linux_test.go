@@ -112,7 +112,12 @@ func TestStandingLab(t *testing.T) {
 // capture looks at packets of the lab as they pass, decrypted by tshark.
 func (p *place) capture(t *testing.T) {
 	tool := need(t, "tshark", "apt-get install tshark")
-	p.refused(exitUsage, `did you mean "ga.wan"?`, "capture", "ga.wam", "-w", filepath.Join(t.TempDir(), "x"))
+	precious := write(t, "precious", "of last week")
+	p.refused(exitUsage, `did you mean "ga.wan"?`, "capture", "ga.wam", "-w", precious)
+	if text, err := os.ReadFile(precious); err != nil || string(text) != "of last week" {
+		t.Errorf("the file of a capture that was refused holds %q (%v)", text, err)
+	}
+	p.refused(exitInternal, "no such file or directory", "capture", "ga.wan", "-w", filepath.Join(t.TempDir(), "no", "folder"))
 	dir := t.TempDir()
 	cmd := p.command("capture", "ga.wan", "gb", "-w", filepath.Join(dir, captureFile), "--keys", filepath.Join(dir, wiresharkDir))
 	var errs bytes.Buffer
