@@ -151,6 +151,9 @@ func sayCaptured(w io.Writer, came standing.Captured, keys string) error {
 	if came.Dropped > 0 {
 		fmt.Fprintf(&b, "; %d are missing, because they came faster than they were taken", came.Dropped)
 	}
+	if came.Unseen > 0 {
+		fmt.Fprintf(&b, "; %d passed the lab's links unseen, because this host was too busy to look at all of them", came.Unseen)
+	}
 	if keys != "" {
 		fmt.Fprintf(&b, "; shown decrypted with WIRESHARK_CONFIG_DIR=%s", keys)
 	}

@@ -97,14 +97,7 @@ func (l *Lab) arm(until time.Duration) time.Duration {
 
 // finish ends the run.
 func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted bool, err error) (*sim.Result, error) {
-	l.tapMu.Lock()
-	var lost uint64
-	for _, w := range l.watchers {
-		if w != nil {
-			lost += w.lost()
-		}
-	}
-	l.tapMu.Unlock()
+	lost := l.Unseen()
 	overrun := l.overruns()
 	// Whoever is in the middle of something is seen to its end first, and what comes
 	// later is not.

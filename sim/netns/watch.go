@@ -25,6 +25,8 @@ type watcher struct {
 	node int
 	// ifaces are the plan's numbers of the devices.
 	ifaces map[int]int
+	// unseen is what lost has answered until now.
+	unseen uint64
 }
 
 // segmentsMax is how many segments a packet may have that an interface is given to
@@ -216,11 +218,24 @@ func isUnicastIP(b []byte) bool {
 	return false
 }
 
-// lost is how many packets the kernel could not keep for the box.
+// lost is how many packets the kernel could not keep for the box, since the beginning.
 func (w *watcher) lost() uint64 {
 	stats, err := unix.GetsockoptTpacketStats(w.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
-	if err != nil {
-		return 0
+	if err == nil {
+		w.unseen += uint64(stats.Drops) // the kernel counts anew after each look
 	}
-	return uint64(stats.Drops)
+	return w.unseen
+}
+
+// Unseen is how many packets have passed that nobody saw who is Tapping, because this
+// host was too busy to look at all of them. It is safe for concurrent use.
+func (l *Lab) Unseen() (lost uint64) {
+	l.tapMu.Lock()
+	defer l.tapMu.Unlock()
+	for _, w := range l.watchers {
+		if w != nil {
+			lost += w.lost()
+		}
+	}
+	return lost
 }

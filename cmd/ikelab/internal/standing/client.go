@@ -1,6 +1,7 @@
 package standing
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -20,7 +22,7 @@ import (
 // Client is a connection to a holder, for one command.
 type Client struct {
 	conn *net.UnixConn
-	in   *json.Decoder
+	in   *bufio.Reader
 	mu   sync.Mutex // of what is sent
 	// ctx ends the connection until unbind is called; then who called it does.
 	ctx    context.Context
@@ -51,9 +53,12 @@ func Dial(ctx context.Context, id string) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("lab %q: %w", id, err)
 	}
-	c := &Client{conn: conn.(*net.UnixConn), in: json.NewDecoder(conn), ctx: ctx}
-	c.unbind = context.AfterFunc(ctx, func() { _ = c.conn.Close() })
-	return c, nil
+	return newClient(ctx, conn.(*net.UnixConn)), nil
+}
+
+func newClient(ctx context.Context, conn *net.UnixConn) *Client {
+	unbind := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return &Client{conn: conn, in: bufio.NewReaderSize(conn, tapBatchBytes), ctx: ctx, unbind: unbind}
 }
 
 // Close ends the connection, and what was asked over it.
@@ -127,8 +132,12 @@ func (c *Client) say(v any) error {
 // next is the holder's next message.
 func (c *Client) next() (reply, error) {
 	var r reply
-	if err := c.in.Decode(&r); err != nil {
+	text, err := c.in.ReadBytes('\n')
+	if err != nil {
 		return reply{}, c.reason(err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return reply{}, fmt.Errorf("the holder's answer: %w", err)
 	}
 	if r.Error != nil {
 		return reply{}, r.Error
@@ -247,8 +256,9 @@ func Signals() (<-chan os.Signal, func()) {
 
 // Captured is what a capture came to.
 type Captured struct {
-	// Packets were captured; Dropped are missing because the reader was too slow.
-	Packets, Dropped uint64
+	// Packets were captured; Dropped are missing because the reader was too slow. Unseen passed links of the lab,
+	// captured or not, without the lab's holder noticing.
+	Packets, Dropped, Unseen uint64
 	// Ended says that the lab ended, not the context.
 	Ended bool
 }
@@ -262,12 +272,12 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 	}
 	stopped := func() bool { return false }
 	defer func() { stopped() }()
-	var sent uint64
+	var data []byte
 	for {
 		r, err := c.next()
 		var f *Failure
-		if err != nil && sent > 0 && !errors.As(err, &f) {
-			return Captured{Packets: sent, Ended: true}, nil
+		if err != nil && data != nil && !errors.As(err, &f) && !errors.Is(err, ErrNoAnswer) {
+			return Captured{Ended: true}, nil
 		}
 		if err != nil {
 			return Captured{}, err
@@ -288,11 +298,14 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 			}
 		}
 		if r.Done {
-			return Captured{Packets: r.Packets, Dropped: r.Dropped, Ended: ctx.Err() == nil}, nil
+			return Captured{Packets: r.Packets, Dropped: r.Dropped, Unseen: r.Unseen, Ended: ctx.Err() == nil}, nil
 		}
-		if len(r.Data) > 0 {
-			sent++
-			if _, err := w.Write(r.Data); err != nil {
+		if r.Bytes > 0 {
+			data = slices.Grow(data[:0], r.Bytes)[:r.Bytes]
+			if _, err := io.ReadFull(c.in, data); err != nil {
+				return Captured{}, c.reason(err)
+			}
+			if _, err := w.Write(data); err != nil {
 				return Captured{}, err
 			}
 		}

@@ -238,8 +238,8 @@ type client struct {
 	files []*os.File
 }
 
-// send sends a message, which waits at most so long for a client that does not read.
-func (c *client) send(r reply, wait time.Duration) error {
+// send sends a message, which waits at most so long for a client that does not read, with what follows it.
+func (c *client) send(r reply, wait time.Duration, raw ...byte) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -253,7 +253,8 @@ func (c *client) send(r reply, wait time.Duration) error {
 	if err := c.conn.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
-	_, err = c.conn.Write(append(text, '\n'))
+	message := net.Buffers{append(text, '\n'), raw}
+	_, err = message.WriteTo(c.conn)
 	return err
 }
 
@@ -385,6 +386,7 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 	err = c.held.lab.Tapping(true)
 	defer func() { _ = c.held.lab.Tapping(false) }() // the lab may be gone by then
 	c.held.taps.add(one)
+	unseen := c.held.lab.Unseen() // by those who captured before
 	var keys map[string]string
 	if err == nil {
 		keys, err = profile(c.held.lab)
@@ -414,7 +416,7 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 		}
 	}()
 	packets, err := one.pump(c.held.lab.State().Epoch, interfaces, stop, func(data []byte) error {
-		return c.send(reply{Data: data}, 0)
+		return c.send(reply{Bytes: len(data)}, 0, data...)
 	})
 	if err != nil {
 		c.held.log.Info("a capture ended", "error", err)
@@ -424,5 +426,5 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 		c.fail(err)
 		return
 	}
-	c.end(reply{Packets: packets, Dropped: one.dropped.Load(), Profile: keys})
+	c.end(reply{Packets: packets, Dropped: one.dropped.Load(), Unseen: c.held.lab.Unseen() - unseen, Profile: keys})
 }

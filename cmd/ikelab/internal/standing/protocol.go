@@ -17,7 +17,7 @@ import (
 )
 
 // Version is the protocol's. A holder refuses every other one but for the command to stop.
-const Version = 2
+const Version = 3
 
 const (
 	controlFile = "control" // the socket, in the lab's folder
@@ -72,20 +72,22 @@ type more struct {
 	Stop   bool `json:"stop,omitempty"`
 }
 
-// reply is one message of the holder's. Which fields there are depends on the command.
+// reply is one message of the holder's, on a line of its own. Which fields there are depends on the command.
 type reply struct {
 	Error *Failure `json:"error,omitempty"`
 	// Done ends the connection.
-	Done       bool              `json:"done,omitempty"`
-	Status     *Status           `json:"status,omitempty"`
-	Started    bool              `json:"started,omitempty"`
-	Heard      bool              `json:"heard,omitempty"` // of a signal for an exec
-	ExitStatus int               `json:"exit_status,omitempty"`
-	Text       string            `json:"text,omitempty"`
-	Data       []byte            `json:"data,omitempty"`
-	Packets    uint64            `json:"packets,omitempty"`
-	Dropped    uint64            `json:"dropped,omitempty"`
-	Profile    map[string]string `json:"profile,omitempty"` // Wireshark's files by name
+	Done       bool    `json:"done,omitempty"`
+	Status     *Status `json:"status,omitempty"`
+	Started    bool    `json:"started,omitempty"`
+	Heard      bool    `json:"heard,omitempty"` // of a signal for an exec
+	ExitStatus int     `json:"exit_status,omitempty"`
+	Text       string  `json:"text,omitempty"`
+	Packets    uint64  `json:"packets,omitempty"`
+	Dropped    uint64  `json:"dropped,omitempty"`
+	Unseen     uint64  `json:"unseen,omitempty"`
+	// Bytes is how much of a capture follows behind the line of this message, as it is.
+	Bytes   int               `json:"bytes,omitempty"`
+	Profile map[string]string `json:"profile,omitempty"` // Wireshark's files by name
 }
 
 // Kind says whose fault a failure is.

@@ -18,8 +18,8 @@ import (
 
 const (
 	// tapPacketsMax and tapBytesMax bound what waits for a reader of a capture.
-	tapPacketsMax = 8192
-	tapBytesMax   = 16 << 20
+	tapPacketsMax = 32768
+	tapBytesMax   = 32 << 20
 	// tapBatchBytes is about how much is sent at once where there is more.
 	tapBatchBytes = 256 << 10
 )

@@ -1,0 +1,92 @@
+package standing
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// testClient answers a client and its connection's other end.
+func testClient(t *testing.T, ctx context.Context) (*Client, *client) {
+	t.Helper()
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }() // one connection is all
+	near, err := net.DialUnix("unix", nil, listener.Addr().(*net.UnixAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := listener.AcceptUnix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(ctx, near)
+	t.Cleanup(func() {
+		c.Close()
+		_ = far.Close()
+	})
+	return c, &client{held: &Held{log: slog.New(slog.DiscardHandler)}, conn: far}
+}
+
+// TestCaptureIsAsItWasSent: what a capture's packets hold is no matter to the messages around them, and what was lost on
+// the way is told apart by who lost it.
+func TestCaptureIsAsItWasSent(t *testing.T) {
+	t.Parallel()
+	c, holder := testClient(t, t.Context())
+	parts := [][]byte{[]byte("\n\n{\"done\":true}\n"), bytes.Repeat([]byte("\x00\xff\n"), 1<<20), {'\n'}}
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		err := holder.send(reply{Started: true, Profile: map[string]string{"f": "one"}}, writeTimeout)
+		for _, part := range parts {
+			err = errors.Join(err, holder.send(reply{Bytes: len(part)}, writeTimeout, part...))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		holder.end(reply{Packets: 5, Dropped: 3, Unseen: 2, Profile: map[string]string{"f": "two"}})
+	})
+	var out bytes.Buffer
+	var keys []string
+	came, err := c.Capture(t.Context(), nil, &out, func(files map[string]string) error {
+		keys = append(keys, files["f"])
+		return nil
+	})
+	sending.Wait()
+	if err != nil || came.Packets != 5 || came.Dropped != 3 || came.Unseen != 2 {
+		t.Errorf("the capture came to %+v, %v", came, err)
+	}
+	if want := bytes.Join(parts, nil); !bytes.Equal(out.Bytes(), want) {
+		t.Errorf("%d bytes arrive, want the %d that were sent", out.Len(), len(want))
+	}
+	if len(keys) != 2 || keys[0] != "one" || keys[1] != "two" {
+		t.Errorf("keys: %q", keys)
+	}
+}
+
+// TestContextEndsWaiting: who asks a holder that says nothing stops waiting with the context.
+func TestContextEndsWaiting(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(*Client) error{
+		"status":  func(c *Client) error { _, err := c.Status(); return err },
+		"do":      func(c *Client) error { _, err := c.Do("x"); return err },
+		"stop":    (*Client).Stop,
+		"capture": func(c *Client) error { _, err := c.Capture(c.ctx, nil, nil, nil); return err },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		c, holder := testClient(t, ctx)
+		go func() {
+			_, _, _ = holder.conn.ReadFromUnix(make([]byte, 1)) // it has asked
+			cancel()
+		}()
+		if err := ask(c); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
