@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -29,10 +31,8 @@ const (
 // bounded by the disk and not by memory.
 type artefacts struct {
 	dir         string
-	traceOut    *os.File
-	captureOut  *os.File
-	trace       *bufio.Writer
-	captureBuf  *bufio.Writer
+	trace       *streamed
+	captureFile *streamed
 	capture     *capture.Writer
 	interfaces  [][]int // the capture's number of a node's interface
 	captureFail error
@@ -41,8 +41,9 @@ type artefacts struct {
 var _ sim.Tap = (*artefacts)(nil)
 
 // createArtefacts makes the directory and the files that a run streams to. What an earlier run left under the names
-// of ours goes; anything else in the directory stays.
-func createArtefacts(dir string, plan *topology.Plan) (*artefacts, error) {
+// of ours goes; anything else in the directory stays. warn hears at once, from any goroutine, of a file that the run
+// cannot go on writing.
+func createArtefacts(dir string, plan *topology.Plan, warn func(error)) (*artefacts, error) {
 	if err := os.MkdirAll(filepath.Join(dir, wiresharkDir), 0o755); err != nil {
 		return nil, err
 	}
@@ -53,16 +54,14 @@ func createArtefacts(dir string, plan *topology.Plan) (*artefacts, error) {
 	}
 	a := &artefacts{dir: dir}
 	var err error
-	if a.traceOut, err = os.Create(filepath.Join(dir, traceFile)); err != nil {
+	if a.trace, err = stream(filepath.Join(dir, traceFile), warn); err != nil {
 		return nil, err
 	}
-	if a.captureOut, err = os.Create(filepath.Join(dir, captureFile)); err != nil {
+	if a.captureFile, err = stream(filepath.Join(dir, captureFile), warn); err != nil {
 		a.abandon()
 		return nil, err
 	}
-	a.trace = bufio.NewWriterSize(a.traceOut, 1<<16)
-	a.captureBuf = bufio.NewWriterSize(a.captureOut, 1<<16)
-	a.capture = capture.NewWriter(a.captureBuf, plan.Lab.Epoch)
+	a.capture = capture.NewWriter(a.captureFile, plan.Lab.Epoch)
 	for _, n := range plan.Nodes {
 		numbers := make([]int, len(n.Interfaces))
 		for i, f := range n.Interfaces {
@@ -80,7 +79,8 @@ func (a *artefacts) Packet(at time.Duration, node, iface int, _ impair.Direction
 	}
 }
 
-// finish writes the rest and closes everything. The gaps are what Wireshark will not show decrypted.
+// finish writes the rest and closes everything. The gaps are what Wireshark will not show decrypted. What was warned of is
+// no part of the error, but makes one if there is no other: each file is complained of once.
 func (a *artefacts) finish(run *sim.Run, result *sim.Result) ([]capture.Gap, error) {
 	gaps, err := capture.WriteProfile(func(name string) (io.WriteCloser, error) {
 		return os.Create(filepath.Join(a.dir, wiresharkDir, name))
@@ -92,23 +92,63 @@ func (a *artefacts) finish(run *sim.Run, result *sim.Result) ([]capture.Gap, err
 		writeJSON(&document, result),
 		os.WriteFile(filepath.Join(a.dir, ladderFile), ladder.Bytes(), 0o644),
 		os.WriteFile(filepath.Join(a.dir, resultFile), document.Bytes(), 0o644),
-		run.Trace().Err(),
-		a.trace.Flush(),
-		a.traceOut.Close(),
-		a.captureFail,
-		a.capture.Close(),
-		a.captureBuf.Flush(),
-		a.captureOut.Close(),
+		a.trace.finish(run.Trace().Err()),
+		a.captureFile.finish(cmp.Or(a.captureFail, a.capture.Close())),
 	)
-	a.traceOut, a.captureOut = nil, nil
+	if err == nil && (a.trace.warned != nil || a.captureFile.warned != nil) {
+		err = fmt.Errorf("%s lacks what could not be written", a.dir)
+	}
 	return gaps, err
 }
 
 // abandon closes what is still open, for a run that came to nothing.
 func (a *artefacts) abandon() {
-	for _, f := range []*os.File{a.traceOut, a.captureOut} {
-		if f != nil {
-			_ = f.Close() // the error that led here is the one to report
+	for _, s := range []*streamed{a.trace, a.captureFile} {
+		if s != nil {
+			_ = s.file.Close() // the error that led here is the one to report
 		}
 	}
+}
+
+// streamed is a file that is written while a run goes on.
+type streamed struct {
+	*bufio.Writer
+	file   *os.File
+	warn   func(error)
+	warned error // what warn was told
+}
+
+func stream(path string, warn func(error)) (*streamed, error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &streamed{file: f, warn: warn}
+	s.Writer = bufio.NewWriterSize(streamedFile{s}, 1<<16)
+	return s, nil
+}
+
+// streamedFile is behind the buffer, which gives up after the first error.
+type streamedFile struct{ of *streamed }
+
+// Write implements io.Writer.
+func (f streamedFile) Write(b []byte) (int, error) {
+	n, err := f.of.file.Write(b)
+	if err != nil && f.of.warn != nil {
+		f.of.warned = err
+		f.of.warn(err)
+	}
+	return n, err
+}
+
+// finish writes the rest and closes the file. It answers one error: that of who wrote to it, or of the file itself; and
+// none that somebody was warned of.
+func (s *streamed) finish(writing error) error {
+	s.warn = nil
+	err := cmp.Or(writing, s.Flush())
+	err = cmp.Or(err, s.file.Close())
+	if s.warned != nil && errors.Is(err, s.warned) {
+		return nil
+	}
+	return err
 }

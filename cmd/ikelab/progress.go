@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,7 @@ type progress struct {
 	latest atomic.Pointer[sim.Progress]
 	quit   chan struct{}
 	done   chan struct{}
+	once   sync.Once
 }
 
 // startProgress begins to show progress if w is a terminal.
@@ -64,12 +66,12 @@ func (p *progress) start(w io.Writer, after time.Duration, more ...tea.ProgramOp
 // report takes the engine's figures. It never waits.
 func (p *progress) report(now sim.Progress) { p.latest.Store(&now) }
 
-// stop ends the picture and wipes it. Afterwards the terminal is the caller's.
+// stop ends the picture and wipes it. Afterwards the terminal is the caller's, and of whoever stops it once more.
 func (p *progress) stop() {
 	if p.quit == nil {
 		return
 	}
-	close(p.quit)
+	p.once.Do(func() { close(p.quit) })
 	<-p.done
 }
 

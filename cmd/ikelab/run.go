@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -88,11 +89,15 @@ func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
 	if f.seeded {
 		opt.Seed = &f.seed
 	}
+	var show *progress
 	var files *artefacts
 	var engineOptions sim.EngineOptions
 	if f.out != "" {
 		// Before the run: who cannot be written to should not be waited for.
-		if files, err = createArtefacts(f.out, plan); err != nil {
+		if files, err = createArtefacts(f.out, plan, func(err error) {
+			show.stop() // two cannot write to one terminal
+			_, _ = fmt.Fprintf(std.err, "ikelab: --out: %v; the run goes on without that file\n", err)
+		}); err != nil {
 			return internalError("--out: %w", err)
 		}
 		defer files.abandon()
@@ -104,7 +109,7 @@ func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
 		return usageError("%s: %w", lab, err)
 	}
 
-	show := startProgress(std.err)
+	show = startProgress(std.err)
 	engineOptions.Progress = show.report
 	result, engineErr := engine.Run(ctx, run, engineOptions)
 	show.stop()
@@ -112,16 +117,18 @@ func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
 		return engineError(f.engine, engineErr)
 	}
 
+	// Files that find no room do not cost the verdict.
+	var outErr error
 	if files != nil {
 		gaps, err := files.finish(run, result)
 		if err != nil {
-			return internalError("--out: %w", err)
+			outErr = fmt.Errorf("--out: %w", err)
 		}
 		for _, gap := range gaps {
 			_, _ = fmt.Fprintln(std.err, "ikelab: Wireshark does not show all of", gap)
 		}
 	}
-	if err := printResult(std, result, f); err != nil {
+	if err := errors.Join(printResult(std, result, f), outErr); err != nil {
 		return internalError("%w", err)
 	}
 	switch {

@@ -157,6 +157,50 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
+// TestFullDisk: a run whose files find no room says so at once, once for each, and still gives its verdict.
+func TestFullDisk(t *testing.T) {
+	lab := write(t, "lab.hcl", strings.NewReplacer("10pps", "1000pps", "  stop = \"1s\"\n", "").Replace(hosts))
+	out := filepath.Join(t.TempDir(), "out")
+	if err := os.Mkdir(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skipf("needs /dev/full: %v; cure: run on Linux, with its devices in /dev", err)
+	}
+	for _, name := range []string{traceFile, captureFile} {
+		if err := os.Symlink("/dev/full", filepath.Join(out, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := here(t, "run", "--out", out, lab)
+	if o.status != exitInternal {
+		t.Errorf("status %d, want %d", o.status, exitInternal)
+	}
+	if _, result := closing(t, o); !strings.HasPrefix(result, "result  pass  ") {
+		t.Errorf("last line is %q", result)
+	}
+	for _, name := range []string{traceFile, captureFile} {
+		if n := strings.Count(o.err, name); n != 1 {
+			t.Errorf("%s is named %d times: %s", name, n, o.err)
+		}
+		if want := filepath.Join(out, name) + ": no space left on device; the run goes on"; !strings.Contains(o.err, want) {
+			t.Errorf("%q is not said: %s", want, o.err)
+		}
+	}
+	if !strings.HasSuffix(o.err, "ikelab: --out: "+out+" lacks what could not be written\n") {
+		t.Errorf("at the end it says %s", o.err)
+	}
+	if _, err := os.Stat(filepath.Join(out, resultFile)); err != nil {
+		t.Error(err)
+	}
+	// What is little is written at the end, and complained of then.
+	o = here(t, "run", "--out", out, write(t, "lab.hcl", hosts))
+	if n := strings.Count(o.err, "no space left"); o.status != exitInternal || n != 2 || strings.Contains(o.err, "goes on") {
+		t.Errorf("status %d: %s", o.status, o.err)
+	}
+	closing(t, o)
+}
+
 // TestJSON: standard output is one document, which holds what the closing lines say.
 func TestJSON(t *testing.T) {
 	lab := write(t, "lab.hcl", hosts)

@@ -391,6 +391,10 @@ func TestRunOnAFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	p.refused(exitInternal, "no space left on device", "run", "--engine", "netns", "--until", "3s", "--out", filepath.Join(out, "run"), p.lab(id("full")))
+	o := p.run("run", "--engine", "netns", "--until", "3s", "--out", filepath.Join(out, "run"), p.lab(id("full")))
+	if o.status != exitInternal || !strings.Contains(o.err, "no space left on device") {
+		t.Errorf("status %d: %s", o.status, o.err)
+	}
+	closing(t, o) // the verdict is there
 	p.nothing(id("full"), before)
 }
