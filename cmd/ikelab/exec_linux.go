@@ -29,10 +29,13 @@ its input and output, this working directory and this environment. Its exit stat
 command's, or 128 and the number of the signal that ended it; 127 and 126 say that it does
 not exist and cannot be started. Signals are passed on, and the command ends with exec, also
 when a signal finds no holder that answers.`,
-		Args: cobra.MinimumNArgs(2),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError("in which node shall what run? Such as: ikelab exec NODE -- ip address; ikelab status names the nodes")
+			}
 			node, command := args[0], args[1:]
-			if command[0] == "--" {
+			if len(command) > 0 && command[0] == "--" {
 				command = command[1:]
 			}
 			if len(command) == 0 {

@@ -73,7 +73,15 @@ func TestStandingLab(t *testing.T) {
 	if nodeStatus(t, p.status(), "ga").Interfaces[1].Up {
 		t.Error("the link is up after its step")
 	}
-	p.good("do", "link_up(node.ga.interface.wan)")
+	for _, c := range []struct{ do, want string }{
+		{"link_down(node.ga.interface.wan)", "done: link_down ga.wan, which was down already\n"},
+		{"link_up(node.ga.interface.wan)", "done: link_up ga.wan\n"},
+		{"link_up(node.ga.interface.wan)", "done: link_up ga.wan, which was up already\n"},
+	} {
+		if out := p.good("do", c.do); out != c.want {
+			t.Errorf("do %s says %q, want %q", c.do, out, c.want)
+		}
+	}
 	p.good("do", "kill(node.ga)")
 	if n := nodeStatus(t, p.status(), "ga"); n.Alive || len(n.IKE)+len(n.Children) > 0 {
 		t.Errorf("a node that was killed: %+v", n)
@@ -189,6 +197,8 @@ func TestExec(t *testing.T) {
 		{statusNoStart, "permission denied", []string{"ha", write(t, "text", "no program")}},
 		{exitUsage, `no node "hx": did you mean "ha"?`, []string{"hx", "true"}},
 		{exitUsage, "what shall run in ha?", []string{"ha", "--"}},
+		{exitUsage, "what shall run in ha?", []string{"ha"}},
+		{exitUsage, "in which node shall what run?", nil},
 		{exitUsage, "no lab \"" + id("exce") + "\" stands; did you mean \"" + id("exec") + "\"?", []string{"-l", id("exce"), "ha", "true"}},
 		{128 + 9, "", []string{"-l", id("exec"), "ha", "--", "sh", "-c", "kill -9 $$"}},
 	} {

@@ -344,7 +344,9 @@ func (c *client) do(what string) {
 			err = f
 		}
 	}
+	already := ""
 	if err == nil {
+		already = c.held.already(action)
 		if err = c.held.lab.Do(name, action); errors.Is(err, sim.ErrNoEffect) {
 			err = usage("%v", err)
 		}
@@ -354,7 +356,27 @@ func (c *client) do(what string) {
 		return
 	}
 	c.held.log.Info("by hand", "step", name, "action", action.Kind, "node", action.Node)
-	c.end(reply{Text: describe(action)})
+	c.end(reply{Text: describe(action) + already})
+}
+
+// already says of a link that it is as an action would have it. The action is done nevertheless, which is no harm, and
+// the kernel is asked, because a person can have done anything to the link.
+func (h *Held) already(a topology.Action) string {
+	if a.Kind != topology.ActionLinkDown && a.Kind != topology.ActionLinkUp {
+		return ""
+	}
+	for _, n := range h.lab.State().Nodes {
+		for _, i := range n.Interfaces {
+			if n.Name != a.Node || i.Name != a.Interface || i.Up != (a.Kind == topology.ActionLinkUp) {
+				continue
+			}
+			if i.Up {
+				return ", which was up already"
+			}
+			return ", which was down already"
+		}
+	}
+	return ""
 }
 
 // listen tells a channel of what the client still says, and closes it when the client is gone.
