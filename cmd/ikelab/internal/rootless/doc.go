@@ -9,4 +9,5 @@
 //   - The process that is started again is the first of its process namespace's children; when it ends, or is killed,
 //     or whoever started it for a run is, the kernel ends everything that it had started.
 //   - Nothing is mounted outside.
+//   - A request to end arrives inside once, however many signals it was made of; a second request arrives, too.
 package rootless

@@ -11,6 +11,9 @@
 //   - Whoever may ask is the holder's own user, or root. The socket's mode says so, and the holder asks the kernel again.
 //   - What a client does, or does not do any more, never stops the lab: queues are bounded, and one who reads slowly
 //     loses packets of a capture, which are counted.
+//   - Commands and captures, which last as long as their clients like, are bounded in number; whoever asks for something
+//     short always finds room.
+//   - A client that waits for a holder ends with its context, or on a signal that the holder does not hear of.
 //   - A command that was started for a client ends when the client does.
 //   - While a lab is being made its maker or its holder has the lock that Starting takes, so that whoever cleans up knows
 //     when to look.
