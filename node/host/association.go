@@ -50,9 +50,13 @@ type association struct {
 	// sends and receives are false once that direction has been deleted.
 	sends, receives bool
 
-	in   inboundHalf
-	out  outboundHalf
-	path atomic.Pointer[path]
+	in  inboundHalf
+	out outboundHalf
+	// order is held by who numbers packets, until they have been sent: numbers rise on
+	// the wire, as a peer with a small replay window needs it. It comes before the
+	// host's lock.
+	order sync.Mutex
+	path  atomic.Pointer[path]
 
 	// seen is when a packet of this association last came, told the last such
 	// instant that the machine knows; from the lab's epoch, in nanoseconds, -1

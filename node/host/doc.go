@@ -37,7 +37,11 @@
 // One lock guards the machine and all that it decides, and is held while Config.Observe
 // is called. The data plane takes it for packets that are news (refused, held, or to be
 // recorded), not for others: it works on an immutable snapshot, and each half of an
-// association has a lock of its own, which comes after the host's.
+// association has a lock of its own, which comes after the host's. Another one of each
+// association comes before it: who numbers packets keeps it until they have been sent.
+// So nobody who has the host's lock seals; packets that have waited for an association
+// are queued, and leave by a goroutine of their own, or by the TUN device's in front of
+// its next ones (release.go).
 //
 // # The way of a packet
 //
@@ -57,8 +61,9 @@
 //
 //   - No packet leaves in clear that a policy protects: not before the first association,
 //     not between two, and not when the daemon is dead.
-//   - A packet's number is reserved behind its group's order, so that numbers rise on the
-//     wire; the packets of a flow keep their order.
+//   - A packet's number is reserved behind its group's order, and nobody else's packet of
+//     that association is sent in between, so that numbers rise on the wire; the packets
+//     of a flow keep their order.
 //   - What is observed is observed in order: an association before its packets, a packet
 //     that leaves before it can be seen, one that arrives before it is handed on.
 //   - Nothing is allocated per packet.

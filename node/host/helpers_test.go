@@ -443,6 +443,9 @@ func (w *world) watchWire() *tap {
 			return err
 		}
 		x.file = os.NewFile(uintptr(fd), "packet socket")
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20); err != nil {
+			return err
+		}
 		all := uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8)
 		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: l.Attrs().Index})
 	})

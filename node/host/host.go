@@ -195,8 +195,9 @@ func (h *Host) Boot() {
 		for _, s := range h.sockets {
 			h.serve(s)
 		}
-		h.workers.Add(1)
+		h.workers.Add(2)
 		go newOutWorker(h).run()
+		go h.release.run(h)
 		h.tell(ike.AddressChange{Local: h.addresses()})
 		h.tell(ike.Start{})
 	})

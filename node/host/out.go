@@ -3,10 +3,12 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/ikelab/ikelab/esp"
@@ -53,8 +55,6 @@ type outPacket struct {
 // runs it.
 type outWorker struct {
 	h *Host
-	// locked says that the caller holds the host's lock.
-	locked bool
 	// outBatch is there while the worker is busy.
 	*outBatch
 	view    headerView
@@ -72,6 +72,8 @@ type outBatch struct {
 	used    int
 	packets []outPacket
 	grouper grouper
+	// ordered are the associations of the batch at hand, whose order is held.
+	ordered []*association
 	cache   outCache
 	sender  sender
 }
@@ -115,6 +117,7 @@ func (w *outWorker) run() {
 			}
 			return
 		}
+		w.h.release.drain(w.h) // what has waited is older
 		w.flush()
 		w.leave()
 	}
@@ -267,21 +270,13 @@ func (w *outWorker) refuse(packet []byte, v verdict) {
 // lost records that a packet goes nowhere.
 func (w *outWorker) lost(packet []byte, reason node.DropReason) {
 	key, _, _ := node.ReadPacketKey(packet)
-	w.under(func() { w.h.drop(key, reason, fromInside, node.ESP{}) })
-}
-
-// under runs f with the host's lock held.
-func (w *outWorker) under(f func()) {
-	if w.locked {
-		f()
-		return
-	}
-	w.h.enter(f)
+	w.h.enter(func() { w.h.drop(key, reason, fromInside, node.ESP{}) })
 }
 
 // flush seals and sends the batch.
 func (w *outWorker) flush() {
 	if len(w.packets) > 0 {
+		w.holdOrder()
 		for i := range w.grouper.groups {
 			g := &w.grouper.groups[i]
 			if !w.seal(g) || w.h.cfg.PacketEvents && !w.sealedEvents(g) {
@@ -289,9 +284,35 @@ func (w *outWorker) flush() {
 			}
 		}
 		w.sender.send(w)
+		w.letOrderGo()
 	}
 	w.used, w.packets = 0, w.packets[:0]
 	w.grouper.reset()
+}
+
+// holdOrder keeps others from numbering packets of the batch's associations until its own
+// have been sent. Who takes several such locks takes them in the associations' order.
+func (w *outWorker) holdOrder() {
+	for i := range w.grouper.groups {
+		if a := w.grouper.groups[i].association; i == 0 || a != w.grouper.groups[i-1].association {
+			w.ordered = append(w.ordered, a)
+		}
+	}
+	if len(w.ordered) > 1 {
+		slices.SortFunc(w.ordered, func(a, b *association) int { return cmp.Compare(a.ordinal, b.ordinal) })
+		w.ordered = slices.Compact(w.ordered)
+	}
+	for _, a := range w.ordered {
+		a.order.Lock()
+	}
+}
+
+func (w *outWorker) letOrderGo() {
+	for _, a := range w.ordered {
+		a.order.Unlock()
+	}
+	clear(w.ordered)
+	w.ordered = w.ordered[:0]
 }
 
 // seal numbers and seals a group.
@@ -324,20 +345,16 @@ func (w *outWorker) seal(g *group) bool {
 	}
 	a.out.Unlock()
 	if err != nil {
-		reason := node.DropESPSequence
-		if sa == nil {
-			reason = node.DropNoAssociation
-		}
-		w.under(func() {
+		w.h.enter(func() {
 			for i := g.first; i >= 0; i = w.packets[i].next {
 				p := &w.packets[i]
 				packet := w.arena[p.at : p.at+p.size]
-				if sa == nil && !w.locked {
+				if sa == nil {
 					w.h.reconsider(packet)
 					continue
 				}
 				key, _, _ := node.ReadPacketKey(packet)
-				w.h.drop(key, reason, fromInside, node.ESP{Connection: a.connection, Child: a.child})
+				w.h.drop(key, node.DropESPSequence, fromInside, node.ESP{Connection: a.connection, Child: a.child})
 			}
 			if errors.Is(err, esp.ErrSequenceExhausted) {
 				w.h.outOfSequence(a)
@@ -364,64 +381,15 @@ func (w *outWorker) sealedEvents(g *group) bool {
 			sequence++
 		}
 	}
-	if w.locked {
-		record()
-		return true
-	}
 	stands := w.h.observePacket(&a.sends, record)
 	if !stands {
-		w.under(func() {
+		w.h.enter(func() {
 			for i := g.first; i >= 0; i = w.packets[i].next {
 				w.h.drop(w.packets[i].key, node.DropNoAssociation, fromInside, node.ESP{Connection: a.connection, Child: a.child})
 			}
 		})
 	}
 	return stands
-}
-
-// releaser sends what does not come from the TUN device's worker: packets that have
-// waited for an association, and those that leave in clear. The host's lock guards
-// the former; the sockets are their own.
-type releaser struct {
-	worker         *outWorker
-	clear4, clear6 *socket
-}
-
-// openRelease makes the raw sockets of the way in clear. The lock is held.
-func (h *Host) openRelease() error {
-	var err error
-	if h.release.clear4, err = h.openClear(unix.AF_INET); err != nil {
-		return err
-	}
-	h.release.clear6, err = h.openClear(unix.AF_INET6)
-	return err
-}
-
-func (r *releaser) close() {
-	for _, s := range []*socket{r.clear4, r.clear6} {
-		if s != nil {
-			s.close()
-		}
-	}
-}
-
-// send seals a held packet and sends it. The host's lock is held.
-func (r *releaser) send(h *Host, a *association, p *heldPacket) {
-	if r.worker == nil {
-		r.worker = newOutWorker(h)
-		r.worker.locked = true
-	}
-	w := r.worker
-	if !readHeader(p.bytes, &w.view) {
-		w.view = headerView{}
-		if p.bytes[0]>>4 == 6 {
-			w.view.key.kind = flowV6
-		}
-	}
-	w.begin()
-	copy(w.add(a, 0, len(p.bytes)), p.bytes)
-	w.flush()
-	w.leave()
 }
 
 // sendClear sends a packet past the tunnel: rules cannot look at everything that

@@ -84,7 +84,7 @@ func (h *Host) reconsider(packet []byte) {
 	key, later, _ := node.ReadPacketKey(packet)
 	switch v := h.snap.Load().decide(key.Flow(), later); {
 	case v.association != nil && v.association.sends:
-		h.release.send(h, v.association, &heldPacket{bytes: packet, key: key})
+		h.release.send(v.association, append([]byte(nil), packet...))
 	case v.policy != nil:
 		h.hold(packet, key, v.policy)
 	default:
@@ -185,7 +185,7 @@ func (h *Host) releaseHeld(connection, child string) {
 			h.dropFor(p.key, by, node.DropNoAssociation)
 			return
 		}
-		h.release.send(h, v.association, p)
+		h.release.send(v.association, p.bytes)
 	})
 }
 

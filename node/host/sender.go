@@ -153,7 +153,7 @@ func (s *sender) deliver(w *outWorker, via *socket) {
 				}
 			}
 			if s.errno == unix.EMSGSIZE {
-				w.under(w.h.pathNarrowed)
+				w.h.enter(w.h.pathNarrowed)
 			}
 		case s.errno == unix.ENOBUFS:
 			s.done++ // a full queue: lost, as on any network
@@ -200,7 +200,7 @@ func (s *sender) lostOne(w *outWorker, reason node.DropReason) {
 	way := a.path.Load()
 	sealed := w.packets[s.packet[s.done]].sealed
 	outer := outerKey(way.local, way.remote, a.encap, len(sealed))
-	w.under(func() {
+	w.h.enter(func() {
 		w.h.drop(outer, reason, fromInside, node.ESP{Connection: a.connection, Child: a.child, Ordinal: a.ordinal, SPI: a.spiOut, Outer: outer})
 	})
 }
