@@ -177,7 +177,7 @@ func TestDeadHolder(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("the run's folder: %v, %v", entries, err)
 	}
-	p.refused(exitUsage, "is a run, not a lab that was left standing", "down", filepath.Base(entries[0]))
+	p.refused(exitUsage, "is a run, not a lab that was left standing", "down", strings.TrimSuffix(filepath.Base(entries[0]), ".lab"))
 	if out := p.good("down"); !strings.Contains(out, "nothing to do") {
 		t.Errorf("down beside a run says %q", out)
 	}
