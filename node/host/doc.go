@@ -73,7 +73,7 @@
 //
 // A path that has become narrower makes the TUN device's MTU less, which never is less
 // than IPv6's least: what is too long by then, or in between, is cut outside the tunnel
-// rather than refused. It checks no inner
-// addresses for being possible at all: the kernel does, when they come out of the TUN
-// device. Multicast goes into no tunnel.
+// rather than refused. Of inner addresses it drops those that no packet can have,
+// this host's own as source among them; broadcasts as source it leaves to the kernel.
+// Multicast goes into no tunnel.
 package host

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/ikelab/ikelab/esp"
+	"github.com/ikelab/ikelab/node"
 	"golang.org/x/sys/unix"
 )
 
@@ -148,22 +149,27 @@ func (c *outCache) decide(s *snapshot, k *flowKey) (verdict, uint32) {
 	return e.verdict, at
 }
 
-// inCache remembers which flows belong to which association. It is one worker's.
+// inCache remembers what was found of flows that came out of associations. It is one
+// worker's.
 type inCache struct {
-	entries [flowCacheEntries]struct {
+	snapshot *snapshot
+	entries  [flowCacheEntries]struct {
 		key         flowKey
 		association *association
-		matches     bool
+		refused     node.DropReason
 	}
 }
 
-// matches says whether a packet that came out of an association is what was agreed
-// (RFC 4301 §5.2).
-func (c *inCache) matches(a *association, k *flowKey) bool {
+// refuses answers from the cache, or asks the snapshot.
+func (c *inCache) refuses(s *snapshot, a *association, k *flowKey) node.DropReason {
+	if c.snapshot != s {
+		c.snapshot = s
+		clear(c.entries[:])
+	}
 	e := &c.entries[k.hash()%flowCacheEntries]
 	if e.association != a || e.key != *k {
 		e.association, e.key = a, *k
-		e.matches = a.policy.Matches(esp.DirectionIn, k.flow())
+		e.refused = s.refusesInner(a, k.flow())
 	}
-	return e.matches
+	return e.refused
 }

@@ -330,8 +330,7 @@ func (w *inWorker) drop(key node.PacketKey, reason node.DropReason, of node.ESP)
 }
 
 // checkInner checks what came out of a tunnel: that it is the IP packet it says, and
-// what was agreed (RFC 4301 §5.2). Whether its addresses can be, the kernel judges.
-// slow says that the packet has options or extension headers.
+// that its addresses can be, and what was agreed (RFC 4301 §5.2). slow says that the packet has options or extension headers.
 func (w *inWorker) checkInner(a *association, inner []byte, nextHeader uint8) (reason node.DropReason, slow bool) {
 	switch nextHeader {
 	case esp.NextHeaderDummy:
@@ -347,7 +346,7 @@ func (w *inWorker) checkInner(a *association, inner []byte, nextHeader uint8) (r
 	if len(inner) < 20 || inner[0]>>4 != version {
 		return node.DropInnerNotIP, false
 	}
-	matches := false
+	refused := node.DropReason("")
 	if slow = !readHeader(inner, &w.view); slow {
 		key, _, reason := node.ReadPacketKey(inner)
 		if reason != "" {
@@ -358,13 +357,17 @@ func (w *inWorker) checkInner(a *association, inner []byte, nextHeader uint8) (r
 			w.view.key.kind = flowV6
 			w.view.trafficClass = inner[0]<<4 | inner[1]>>4
 		}
-		matches = a.policy.Matches(esp.DirectionIn, key.Flow())
+		refused = w.h.snap.Load().refusesInner(a, key.Flow())
 	} else {
-		matches = w.cache.matches(a, &w.view.key)
+		refused = w.cache.refuses(w.h.snap.Load(), a, &w.view.key)
 	}
-	if !matches {
+	switch refused {
+	case "":
+	case node.DropSelectorMismatch:
 		a.counters.selectorMismatches.Add(1)
-		return node.DropSelectorMismatch, slow
+		return refused, slow
+	default:
+		return refused, slow
 	}
 	return w.mergeECN(inner), slow
 }

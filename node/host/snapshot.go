@@ -3,6 +3,8 @@
 package host
 
 import (
+	"net/netip"
+
 	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/node"
 )
@@ -18,6 +20,8 @@ type snapshot struct {
 	// any address for it: it may have one of which nobody has told it yet.
 	fresh   []entry
 	inbound map[uint32]*association
+	// own are this host's addresses, which nobody else may send from.
+	own map[netip.Addr]struct{}
 }
 
 // entry is one line of the SPD.
@@ -45,7 +49,7 @@ type verdict struct {
 // publish replaces the snapshot. The lock is held.
 func (h *Host) publish() {
 	h.unpublished = false
-	s := &snapshot{inbound: make(map[uint32]*association, len(h.sas.inbound))}
+	s := &snapshot{inbound: make(map[uint32]*association, len(h.sas.inbound)), own: make(map[netip.Addr]struct{})}
 	for i := len(h.sas.all) - 1; i >= 0; i-- {
 		a := h.sas.all[i]
 		if a.sends {
@@ -68,7 +72,20 @@ func (h *Host) publish() {
 	for spi, a := range h.sas.inbound {
 		s.inbound[spi] = a
 	}
+	for _, a := range h.addresses() {
+		s.own[a] = struct{}{}
+	}
 	h.snap.Store(s)
+}
+
+// martian is true for addresses that no packet from outside can have: those that belong
+// to no host (RFC 1812 §5.3.7, RFC 4291 §2.5.2 and §2.7), and this host's own as source.
+// IPv4's kernel drops the latter without a word; IPv6's forwards them, into the tunnel
+// again where the policy says so, until their hop limit ends it.
+func (s *snapshot) martian(src, dst netip.Addr) bool {
+	_, own := s.own[src]
+	return own || src.IsUnspecified() || src.IsLoopback() || src.IsMulticast() || src.Is4In6() ||
+		dst.IsUnspecified() || dst.IsLoopback() || dst.Is4In6()
 }
 
 // decide looks an outbound packet up: the newest association that fits, else the
@@ -109,4 +126,16 @@ func (s *snapshot) forwards(f esp.Flow) bool {
 		}
 	}
 	return false
+}
+
+// refusesInner says why a packet that came out of an association goes no further: its
+// addresses cannot be, or it is not what was agreed (RFC 4301 §5.2).
+func (s *snapshot) refusesInner(a *association, f esp.Flow) node.DropReason {
+	switch {
+	case s.martian(f.Source, f.Destination):
+		return node.DropMartian
+	case !a.policy.Matches(esp.DirectionIn, f):
+		return node.DropSelectorMismatch
+	}
+	return ""
 }
