@@ -30,6 +30,8 @@
 //     that is bound to a device: where they find no way, Linux takes the destination for
 //     a neighbour. Packet sockets (AF_PACKET) pass every filter by, as everywhere.
 //
+// A kernel without IPv6 gets none of that family, and a table of IPv4's alone.
+//
 // Kill leaves rules and filter, as a daemon that dies does; Close takes them away.
 //
 // # Locks

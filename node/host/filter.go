@@ -35,6 +35,26 @@ type filter struct {
 	table  *nftables.Table
 	chains []filterChain
 	groups map[filterGroup]*filterSet
+	// ip6 says that the kernel has IPv6.
+	ip6 bool
+}
+
+// familyIs matches a packet's family, where the table has two.
+func (f *filter) familyIs(v6 bool) []expr.Any {
+	if !f.ip6 {
+		return nil
+	}
+	return familyIs(v6)
+}
+
+// newFilterTable names the table: of both families, unless the kernel has no IPv6 and
+// then no such tables.
+func newFilterTable(families []int) *nftables.Table {
+	t := &nftables.Table{Name: filterTable, Family: nftables.TableFamilyINet}
+	if !slices.Contains(families, unix.AF_INET6) {
+		t.Family = nftables.TableFamilyIPv4
+	}
+	return t
 }
 
 // filterChain is where the filter meets packets.
@@ -133,7 +153,8 @@ func (f *filter) begin(h *Host) error {
 		return err
 	}
 	f.conn, f.groups = c, map[filterGroup]*filterSet{}
-	f.table = &nftables.Table{Name: filterTable, Family: nftables.TableFamilyINet}
+	f.ip6 = slices.Contains(h.families, unix.AF_INET6)
+	f.table = newFilterTable(h.families)
 	c.AddTable(f.table) // so that deleting what is not there is no error
 	c.DelTable(f.table)
 	c.AddTable(f.table)
@@ -166,15 +187,19 @@ func (f *filter) beginInbound(tunnel string) {
 	f.rule(c, protocolIs(unix.IPPROTO_UDP), destinationPort(portNATT, portNATT), toThisHost(), pass)
 	f.rule(c, protocolIs(unix.IPPROTO_ESP), toThisHost(), pass)
 	for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_ESP} {
-		f.rule(c, familyIs(false), laterFragment(false), protocolIs(protocol), toThisHost(), pass)
-		f.rule(c, familyIs(true), laterFragment(true), protocolIs(protocol), toThisHost(), pass)
+		f.rule(c, f.familyIs(false), laterFragment(false), protocolIs(protocol), toThisHost(), pass)
+		if f.ip6 {
+			f.rule(c, f.familyIs(true), laterFragment(true), protocolIs(protocol), toThisHost(), pass)
+		}
 	}
 	// Errors about the outer packets, which routers send in clear (RFC 4301 §6.1.1);
 	// and IPv6's neighbours, which are the link's affair.
 	for _, types := range [][2]byte{{3, 3}, {11, 12}} {
-		f.rule(c, familyIs(false), protocolIs(unix.IPPROTO_ICMP), icmpTypes(types), toThisHost(), pass)
+		f.rule(c, f.familyIs(false), protocolIs(unix.IPPROTO_ICMP), icmpTypes(types), toThisHost(), pass)
 	}
-	f.rule(c, familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes([2]byte{1, 4}), toThisHost(), pass)
+	if f.ip6 {
+		f.rule(c, f.familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes([2]byte{1, 4}), toThisHost(), pass)
+	}
 	f.passNeighbours(c)
 }
 
@@ -190,14 +215,17 @@ func (f *filter) beginOutbound(hook *nftables.ChainHook, name, tunnel string) {
 	f.rule(c, byDevice(expr.MetaKeyOIFNAME, tunnel), pass)
 	f.rule(c, byDevice(expr.MetaKeyOIFNAME, "lo"), pass)
 	f.passNeighbours(c)
-	f.rule(c, familyIs(false), protocolIs(unix.IPPROTO_IGMP), pass)
+	f.rule(c, f.familyIs(false), protocolIs(unix.IPPROTO_IGMP), pass)
 }
 
 // passNeighbours lets pass what is the link's affair: IPv6's neighbour discovery and
 // listeners to multicast.
 func (f *filter) passNeighbours(c *nftables.Chain) {
+	if !f.ip6 {
+		return
+	}
 	for _, types := range [][2]byte{{130, 137}, {143, 143}} {
-		f.rule(c, familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes(types), pass)
+		f.rule(c, f.familyIs(true), protocolIs(unix.IPPROTO_ICMPV6), icmpTypes(types), pass)
 	}
 }
 
@@ -244,7 +272,7 @@ func (f *filter) add(g filterGroup) error {
 		if g.dynamic && c.forwarded {
 			continue // it is not of this host
 		}
-		ends := append(familyIs(g.remote6), addressIn(g.remote6, c.remote.other(), g.local)...)
+		ends := append(f.familyIs(g.remote6), addressIn(g.remote6, c.remote.other(), g.local)...)
 		if s.set != nil {
 			ends = append(ends, addressInSet(g.remote6, c.remote, s.set)...)
 		}
@@ -319,12 +347,12 @@ func joinRanges(all []addressRange) []addressRange {
 }
 
 // removeFilter takes the filter away from a namespace.
-func removeFilter(namespace int) error {
+func removeFilter(namespace int, families []int) error {
 	c, err := nftables.New(nftables.WithNetNSFd(namespace))
 	if err != nil {
 		return err
 	}
-	c.DelTable(&nftables.Table{Name: filterTable, Family: nftables.TableFamilyINet})
+	c.DelTable(newFilterTable(families))
 	if err := c.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("taking the filter away: %w", err)
 	}

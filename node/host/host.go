@@ -45,6 +45,10 @@ type Config struct {
 	PacketEvents bool
 	// Tunnel names the TUN device; empty is "ipsec0".
 	Tunnel string
+
+	// families are the address families to work with; nil asks the kernel. Tests do as
+	// if it had no IPv6.
+	families []int
 }
 
 // Policy is a PROTECT policy in force: a configured child, or the selectors that
@@ -67,6 +71,8 @@ type Host struct {
 	cfg       Config
 	namespace ns.NetNS
 	kernel    *netlink.Handle
+	// families are AF_INET, and AF_INET6 where the kernel has it.
+	families []int
 
 	// mu guards everything down to the blank line: the machine, what it made,
 	// and the order of what Observe sees.
@@ -146,6 +152,12 @@ func (h *Host) start() error {
 	}
 	if h.kernel, err = netlink.NewHandleAt(netns.NsHandle(h.namespace.Fd()), unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("netlink in its namespace: %w", err)
+	}
+	if err := h.namespace.Do(func(ns.NetNS) (err error) {
+		h.families, err = h.cfg.kernelFamilies()
+		return err
+	}); err != nil {
+		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

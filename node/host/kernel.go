@@ -75,7 +75,7 @@ func (h *Host) pairs() []protectedPair {
 		for _, l := range local {
 			for _, r := range remote {
 				for _, pair := range splitFamilies(protectedPair{l, r, dynamic}) {
-					if !seen[pair] {
+					if !seen[pair] && slices.Contains(h.families, pair.family()) {
 						seen[pair] = true
 						all = append(all, pair)
 					}
@@ -118,6 +118,14 @@ func splitFamilies(p protectedPair) []protectedPair {
 		}
 	}
 	return all
+}
+
+// family is the pair's address family.
+func (p protectedPair) family() int {
+	if p.remote.Start.Is6() {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
 }
 
 // protocol is the pair's protocol, 0 for any.
@@ -186,7 +194,7 @@ func (h *Host) wantedRouting(pairs []protectedPair) (map[string]netlink.Rule, ma
 			routes[text] = r
 		}
 	}
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+	for _, family := range h.families {
 		own := newRule(family, rulePriorityOwn)
 		own.Mark, own.Table = socketMark, unix.RT_TABLE_MAIN
 		addRule(own)
@@ -197,10 +205,7 @@ func (h *Host) wantedRouting(pairs []protectedPair) (map[string]netlink.Rule, ma
 			Priority: unreachableMetric, Protocol: routeProtocol})
 	}
 	for _, p := range pairs {
-		family := unix.AF_INET
-		if p.remote.Start.Is6() {
-			family = unix.AF_INET6
-		}
+		family := p.family()
 		src := h.ownAddressIn(p.local)
 		for _, remote := range halves(rangePrefixes(p.remote.Start, p.remote.End)) {
 			rule := newRule(family, rulePriorityTunnel)
@@ -264,7 +269,7 @@ func (h *Host) ownAddressIn(s esp.Selector) netip.Addr {
 func (h *Host) addRouting(rules map[string]netlink.Rule, routes map[string]netlink.Route) error {
 	if h.applied.rules == nil {
 		// What another host left in the namespace is replaced.
-		left, err := listRules(h.kernel)
+		left, err := listRules(h.kernel, h.families)
 		if err != nil {
 			return err
 		}
@@ -342,9 +347,9 @@ func routeText(r *netlink.Route) string {
 }
 
 // listRules finds the rules that a host has made in a namespace.
-func listRules(kernel *netlink.Handle) (map[string]netlink.Rule, error) {
+func listRules(kernel *netlink.Handle, families []int) (map[string]netlink.Rule, error) {
 	all := make(map[string]netlink.Rule)
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+	for _, family := range families {
 		rules, err := kernel.RuleList(family)
 		if err != nil {
 			return nil, fmt.Errorf("listing the routing rules: %w", err)
@@ -375,13 +380,17 @@ func (h *Host) cleanUp() error {
 			return fmt.Errorf("node %q: netlink in its namespace: %w", h.cfg.Node.Name, err)
 		}
 		defer kernel.Close()
-		problems := []error{removeFilter(int(here))}
-		rules, err := listRules(kernel)
+		families, err := h.cfg.kernelFamilies()
+		if err != nil {
+			return fmt.Errorf("node %q: %w", h.cfg.Node.Name, err)
+		}
+		problems := []error{removeFilter(int(here), families)}
+		rules, err := listRules(kernel, families)
 		problems = append(problems, err)
 		for _, r := range rules {
 			problems = append(problems, kernel.RuleDel(&r))
 		}
-		for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		for _, family := range families {
 			routes, err := kernel.RouteListFiltered(family, &netlink.Route{Table: tunnelTable, Protocol: routeProtocol}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
 			problems = append(problems, err)
 			for _, r := range routes {
@@ -390,6 +399,23 @@ func (h *Host) cleanUp() error {
 		}
 		return errors.Join(problems...)
 	})
+}
+
+// kernelFamilies are the address families that the kernel has, in the namespace that the
+// thread is in: one without IPv6 takes no rules, routes and sockets for it, and needs
+// none.
+func (c *Config) kernelFamilies() ([]int, error) {
+	if c.families != nil {
+		return c.families, nil
+	}
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		return []int{unix.AF_INET}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("an IPv6 socket: %w", err)
+	}
+	return []int{unix.AF_INET, unix.AF_INET6}, unix.Close(fd)
 }
 
 // hop is where the kernel would send a packet of the host itself.

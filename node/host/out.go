@@ -400,7 +400,11 @@ func (h *Host) sendClear(packet []byte) {
 	if key.Dst.Is6() {
 		via = h.release.clear6
 	}
-	if reason == "" {
+	switch {
+	case reason != "":
+	case via == nil:
+		reason = node.DropNoRoute
+	default:
 		err := via.sendTo(packet[:key.Bytes], netip.AddrPortFrom(key.Dst, 0))
 		if err == nil {
 			return

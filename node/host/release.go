@@ -3,6 +3,7 @@
 package host
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -38,10 +39,9 @@ func (h *Host) openRelease() error {
 	h.release.wake = make(chan struct{}, 1)
 	h.release.worker = newOutWorker(h)
 	var err error
-	if h.release.clear4, err = h.openClear(unix.AF_INET); err != nil {
-		return err
+	if h.release.clear4, err = h.openClear(unix.AF_INET); err == nil && slices.Contains(h.families, unix.AF_INET6) {
+		h.release.clear6, err = h.openClear(unix.AF_INET6)
 	}
-	h.release.clear6, err = h.openClear(unix.AF_INET6)
 	return err
 }
 
