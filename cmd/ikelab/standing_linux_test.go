@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"slices"
 	"strings"
 	"syscall"
@@ -271,10 +272,14 @@ func TestIgnoredSignals(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.prefix = []string{"sh", "-c", `trap "" HUP INT TSTP USR1; exec "$@"`, "sh"}
-	const none = "SigIgn:\t0000000000000000\n"
+	// Signals 32 and 33 are the C library's own, which nobody else can catch; some who start tests ignore them.
+	none := func(line string) bool {
+		mask, err := strconv.ParseUint(strings.TrimSpace(strings.TrimPrefix(line, "SigIgn:")), 16, 64)
+		return err == nil && mask&^(3<<31) == 0
+	}
 	p.good("up", p.lab(id("ignored")))
 	p.prefix = nil
-	if out := p.good("exec", "ha", "--", "grep", "SigIgn", "/proc/self/status"); out != none {
+	if out := p.good("exec", "ha", "--", "grep", "SigIgn", "/proc/self/status"); !none(out) {
 		t.Errorf("a command of exec has %s", out)
 	}
 	p.good("down")
@@ -288,7 +293,7 @@ process "p" {
 }
 `)
 	p.good("run", "--engine", "netns", lab)
-	if text, err := os.ReadFile(said); err != nil || string(text) != none {
+	if text, err := os.ReadFile(said); err != nil || !none(string(text)) {
 		t.Errorf("a process of a run has %s (%v)", text, err)
 	}
 	// nohup is meant for the run itself, and for exec.
