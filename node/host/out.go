@@ -253,9 +253,9 @@ func (w *outWorker) add(a *association, flow uint32, size int) []byte {
 func (w *outWorker) refuse(packet []byte, v verdict) {
 	switch {
 	case v.fresh:
-		clear := false
-		w.h.enter(func() { clear = w.h.fresh(packet) })
-		if clear {
+		passes := false
+		w.h.enter(func() { passes = w.h.fresh(packet) })
+		if passes {
 			w.h.sendClear(packet)
 		}
 	case v.policy != nil:

@@ -98,7 +98,7 @@ func (h *Host) reconsider(packet []byte) {
 // elsewhere, and the rule for another policy brought it here. An address of which the
 // host has not heard yet is about to settle, so its packet waits for that. One that this
 // host has lost sends nothing.
-func (h *Host) fresh(packet []byte) (clear bool) {
+func (h *Host) fresh(packet []byte) (passes bool) {
 	key, later, _ := node.ReadPacketKey(packet)
 	s := h.snap.Load()
 	v := s.decide(key.Flow(), later)
