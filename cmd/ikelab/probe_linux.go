@@ -5,17 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"syscall"
 
-	"github.com/google/nftables"
+	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/spf13/cobra"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/ikelab/ikelab/cmd/ikelab/internal/rootless"
+	"github.com/ikelab/ikelab/node/host"
 )
 
 // trial is something that labs in namespaces need of the kernel, and that is tried inside a new network namespace.
@@ -31,7 +31,7 @@ func trials() []trial {
 		{"bridge", "networks without a model and with more than two interfaces", "a kernel with CONFIG_BRIDGE: modprobe bridge", tryBridge},
 		{"tun", "the userspace data plane", tunCure, tryTUN},
 		{"tap-carrier", "links with a model", "a kernel from 5.0 on, whose TAP has a carrier that can be pulled; " + tunCure, tryTAP},
-		{"nftables", "dropping what comes in clear and should not", "a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET: modprobe nf_tables", tryNftables},
+		{"nftables", "dropping what comes in clear and should not", "a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET: modprobe nf_tables nft_fib_inet nft_log", tryNftables},
 		{"ip-rules", "policies as routes", "a kernel with CONFIG_IP_MULTIPLE_TABLES", tryRules},
 		{"packet-socket", "showing a run what passes links without a model", "a kernel with CONFIG_PACKET: modprobe af_packet", func() (string, error) {
 			return trySocket(unix.AF_PACKET, unix.SOCK_DGRAM, 0, "a packet socket opens")
@@ -111,34 +111,20 @@ func tryTAP() (string, error) {
 }
 
 func tryNftables() (string, error) {
-	conn, err := nftables.New()
-	if err != nil {
-		return "", fmt.Errorf("nftables: %w", err)
-	}
-	table := conn.AddTable(&nftables.Table{Name: "ikelab", Family: nftables.TableFamilyINet})
-	conn.AddChain(&nftables.Chain{
-		Name: "in", Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityFilter,
-	})
-	if err := conn.Flush(); err != nil {
-		return "", fmt.Errorf("nftables: a table with a chain: %w", err)
-	}
-	return "a table with a chain was made", nil
+	return "the filter of a node was made", withThisNamespace(host.ProbeFilter)
 }
 
 func tryRules() (string, error) {
-	rule := netlink.NewRule()
-	rule.Family, rule.Table, rule.Priority = netlink.FAMILY_V4, 220, 220
-	destination := netip.MustParsePrefix("192.0.2.0/24")
-	dst, err := netlink.ParseIPNet(destination.String())
+	return "the rules and routes of a node were made", withThisNamespace(host.ProbeRules)
+}
+
+// withThisNamespace gives try the namespace that the process is in.
+func withThisNamespace(try func(ns.NetNS) error) error {
+	here, err := ns.GetCurrentNS()
 	if err != nil {
-		return "", err
+		return fmt.Errorf("the namespace at hand: %w", err)
 	}
-	rule.Dst = dst
-	if err := netlink.RuleAdd(rule); err != nil {
-		return "", fmt.Errorf("ip rule: %w", err)
-	}
-	return "a rule to a table of its own was made", nil
+	return errors.Join(try(here), here.Close())
 }
 
 func trySocket(family, kind, protocol int, found string) (string, error) {

@@ -369,20 +369,28 @@ func (h *Host) cleanUp() error {
 	if h.cfg.Node.IKE == nil {
 		return nil
 	}
-	return h.cfg.Namespace.Do(func(ns.NetNS) error {
+	if err := h.cfg.takeAway(); err != nil {
+		return fmt.Errorf("node %q: %w", h.cfg.Node.Name, err)
+	}
+	return nil
+}
+
+// takeAway is cleanUp for a namespace.
+func (c *Config) takeAway() error {
+	return c.Namespace.Do(func(ns.NetNS) error {
 		here, err := netns.Get()
 		if err != nil {
-			return fmt.Errorf("node %q: its namespace: %w", h.cfg.Node.Name, err)
+			return fmt.Errorf("its namespace: %w", err)
 		}
 		defer func() { _ = here.Close() }()
 		kernel, err := netlink.NewHandleAt(here, unix.NETLINK_ROUTE)
 		if err != nil {
-			return fmt.Errorf("node %q: netlink in its namespace: %w", h.cfg.Node.Name, err)
+			return fmt.Errorf("netlink in its namespace: %w", err)
 		}
 		defer kernel.Close()
-		families, err := h.cfg.kernelFamilies()
+		families, err := c.kernelFamilies()
 		if err != nil {
-			return fmt.Errorf("node %q: %w", h.cfg.Node.Name, err)
+			return err
 		}
 		problems := []error{removeFilter(int(here), families)}
 		rules, err := listRules(kernel, families)
