@@ -343,3 +343,35 @@ func TestOverrun(t *testing.T) {
 		t.Errorf("the result says %+v", d)
 	}
 }
+
+// TestPastTheTunnel: a process whose socket is bound to a device gets nothing that is
+// protected past the tunnel, while the node lives and when it is dead, also from an
+// address that it gets by then.
+func TestPastTheTunnel(t *testing.T) {
+	t.Parallel()
+	ping := func(name, start, from string) string {
+		return fmt.Sprintf(`
+process %q {
+  node    = node.gw-a
+  command = ["ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-I", "wan", "-I", %q, "10.2.0.2"]
+  start   = %q
+}
+`, name, from, start)
+	}
+	run(t, load(t, tunnel("6s", `link = { delay = "2ms" }`, ping("alive", "1s", "10.1.0.2")+ping("dead", "4s", "10.1.0.77")+`
+step "kill" {
+  at     = "3s"
+  action = kill(node.gw-a)
+}
+step "move" {
+  at     = "3500ms"
+  action = set_address(node.gw-a.interface.lan, ["10.1.0.77"])
+}
+expect "nothing passes" {
+  condition = result.process.alive.exit_status != 0 && result.process.dead.exit_status != 0
+}
+expect "it was reported" {
+  condition = event_count({ event = "policy-drop", node = node.gw-a }) >= 2
+}
+`)), Engine{}, sim.EngineOptions{})
+}
