@@ -72,7 +72,7 @@ func run(t *testing.T, plan *topology.Plan, e Engine, opt sim.EngineOptions) out
 // hosts is a lab of three hosts without IPsec: two behind links with a model and a
 // router between two networks.
 const hosts = `
-lab "hosts" { duration = "2s" }
+lab "hosts" { duration = "4s" } # long enough for a host that stands still for a while
 network "left" { prefixes = ["10.1.0.0/24", "2001:db8:1::/64"] }
 network "right" { prefixes = ["10.2.0.0/24", "2001:db8:2::/64"] }
 link "slow" { delay = "10ms" }
