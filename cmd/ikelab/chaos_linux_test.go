@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // rounds is how often chaos strikes: a few times in make test, a hundred in make soak.
@@ -22,10 +24,7 @@ func rounds(few int) int {
 // bystanders are things of somebody else's that look like a lab's, and must be there in the end.
 func bystanders(t *testing.T, lab string) (intact func()) {
 	t.Helper()
-	ip, err := lookUp("ip")
-	if err != nil {
-		t.Skip("needs ip, which is not in PATH; cure: apt-get install iproute2 (make test does it as root on Debian)")
-	}
+	ip := hosttest.Program(t, "ip")
 	names := []string{"ikelab-" + lab + "x.ha", lab + "-other"}
 	var sleepers []*exec.Cmd
 	for _, name := range names {

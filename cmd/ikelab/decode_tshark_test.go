@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // TestDecodeAgreesWithTshark: for the captures of the examples, tshark and decode name the same payloads in the same
 // order and have the same plaintexts.
 func TestDecodeAgreesWithTshark(t *testing.T) {
-	tool := need(t, "tshark", "apt-get install tshark")
+	tool := hosttest.Program(t, "tshark")
 	for _, name := range examples(t) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

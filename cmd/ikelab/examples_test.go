@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/ikelab/ikelab/sim/trace"
 )
 
@@ -156,7 +157,7 @@ func TestTheSameDigestEverywhere(t *testing.T) {
 		run(plain, "GOMAXPROCS="+processors, "GOMAXPROCS="+processors)
 	}
 	t.Run("race detector", func(t *testing.T) {
-		need(t, "gcc", "apt-get install gcc libc6-dev")
+		hosttest.Program(t, "gcc")
 		if out, err := exec.Command("go", "env", "CGO_ENABLED").Output(); err != nil || strings.TrimSpace(string(out)) != "1" {
 			t.Skip("needs CGO_ENABLED=1 for the race detector; cure: unset CGO_ENABLED, apt-get install gcc libc6-dev")
 		}

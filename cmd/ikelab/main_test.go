@@ -154,13 +154,3 @@ func closing(t *testing.T, o outcome) (digest, result string) {
 	}
 	return digest, result
 }
-
-// need skips a test that lacks a tool, by name and with what cures it.
-func need(t *testing.T, tool, cure string) string {
-	t.Helper()
-	path, err := exec.LookPath(tool)
-	if err != nil {
-		t.Skipf("needs %s, which is not in PATH; cure: %s (make test does it as root on Debian)", tool, cure)
-	}
-	return path
-}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // soaking says that this is make soak: tests run longer labs, and more often.
@@ -141,8 +143,8 @@ expect "there is a tunnel" {
 func TestTcpdumpAgrees(t *testing.T) {
 	namespaces(t)
 	t.Parallel()
-	tool := need(t, "tshark", "apt-get install tshark")
-	need(t, "tcpdump", "apt-get install tcpdump")
+	tool := hosttest.Program(t, "tshark")
+	hosttest.Program(t, "tcpdump")
 	dir := t.TempDir()
 	seen := filepath.Join(dir, "tcpdump.pcap")
 	o := process(t, program(t), nil, "run", "--engine", "netns", "--out", dir, "--var", "file="+seen, write(t, "tcpdump.hcl", tcpdumpLab))

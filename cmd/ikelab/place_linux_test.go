@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ikelab/ikelab/cmd/ikelab/internal/standing"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // standingLab is a lab with a tunnel, a line with a delay, and something of everything that happens by itself in a run
@@ -106,8 +107,12 @@ func newPlace(t *testing.T) *place {
 // variable is what marks every process of the place.
 func (p *place) variable() string { return "IKELAB_STATE_DIR=" + p.state }
 
-// command is a command line of the program.
+// command is a command line of the program. Where there is no such program as exec is to start the test is skipped.
 func (p *place) command(args ...string) *exec.Cmd {
+	p.t.Helper()
+	if i := slices.Index(args, "--"); i > 0 && i+1 < len(args) && args[0] == "exec" {
+		hosttest.Command(p.t, args[i+1:])
+	}
 	all := append(slices.Clone(p.prefix), p.path)
 	all = append(all, args...)
 	cmd := exec.Command(all[0], all[1:]...)
@@ -253,11 +258,8 @@ func hostState(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
 	for _, args := range [][]string{{"ip", "-o", "link"}, {"ip", "rule"}, {"ip", "-6", "rule"}, {"ip", "route", "show", "table", "all"}, {"nft", "list", "tables"}} {
-		path, err := lookUp(args[0])
-		if err != nil {
-			t.Skipf("needs %s, which is not in PATH; cure: apt-get install iproute2 nftables (make test does it as root on Debian)", args[0])
-		}
-		out, err := exec.Command(path, args[1:]...).Output()
+		args = hosttest.Command(t, args)
+		out, err := exec.Command(args[0], args[1:]...).Output()
 		if err != nil {
 			t.Fatalf("%v: %v", args, err)
 		}

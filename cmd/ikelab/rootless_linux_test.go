@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // nobodyHome is a folder of a user without rights. t.TempDir is below folders that only root enters.
@@ -36,8 +38,8 @@ const nobodyID = 65534
 // as on most hosts.
 func (p *place) nobody(t *testing.T, home string) {
 	t.Helper()
-	unshare := need(t, "unshare", "apt-get install util-linux")
-	setpriv := need(t, "setpriv", "apt-get install util-linux")
+	unshare := hosttest.Program(t, "unshare")
+	setpriv := hosttest.Program(t, "setpriv")
 	script := fmt.Sprintf(`mknod %[1]s/tun c 10 200 2>/dev/null; chmod 666 %[1]s/tun && mount --bind %[1]s/tun /dev/net/tun && exec %[2]s --reuid %[3]d --regid %[3]d --clear-groups "$@"`, home, setpriv, nobodyID)
 	binary, err := os.ReadFile(p.path)
 	if err == nil {
@@ -182,7 +184,7 @@ func TestRootlessRefused(t *testing.T) {
 	p.nobody(t, home)
 	// The kernel gives no user namespace to who sees not all of the file system.
 	script := fmt.Sprintf(`mkdir -p %[1]s/root && mount --rbind / %[1]s/root && exec chroot %[1]s/root setpriv --reuid %[2]d --regid %[2]d --clear-groups "$@"`, home, nobodyID)
-	p.prefix = []string{need(t, "unshare", "apt-get install util-linux"), "--mount", "sh", "-c", script, "sh"}
+	p.prefix = []string{hosttest.Program(t, "unshare"), "--mount", "sh", "-c", script, "sh"}
 	for _, args := range [][]string{{"run", "--engine", "netns"}, {"up"}} {
 		lab := filepath.Join(filepath.Dir(p.path), "lab.hcl")
 		if err := os.WriteFile(lab, []byte(strings.Replace(standingLab, "LAB", id("refused"), 1)), 0o644); err != nil {
@@ -200,7 +202,7 @@ func TestWhatTheHostLacks(t *testing.T) {
 	p := newPlace(t)
 	before := hostState(t)
 	lab := p.lab(id("lacks"))
-	p.prefix = []string{need(t, "unshare", "apt-get install util-linux"), "--mount", "sh", "-c", `mount --bind /dev/null /dev/net/tun && exec "$@"`, "sh"}
+	p.prefix = []string{hosttest.Program(t, "unshare"), "--mount", "sh", "-c", `mount --bind /dev/null /dev/net/tun && exec "$@"`, "sh"}
 	for _, args := range [][]string{{"run", "--engine", "netns", lab}, {"up", lab}, {"doctor", "tun"}} {
 		p.refused(exitCapability, "this host lacks tun: /dev/net/tun", args...)
 		p.refused(exitCapability, "modprobe tun", args...)

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // TestStandingLab is the life of a lab that stands.
@@ -120,7 +122,7 @@ func TestStandingLab(t *testing.T) {
 
 // capture looks at packets of the lab as they pass, decrypted by tshark.
 func (p *place) capture(t *testing.T) {
-	tool := need(t, "tshark", "apt-get install tshark")
+	tool := hosttest.Program(t, "tshark")
 	precious := write(t, "precious", "of last week")
 	p.refused(exitUsage, `did you mean "ga.wan"?`, "capture", "ga.wam", "-w", precious)
 	if text, err := os.ReadFile(precious); err != nil || string(text) != "of last week" {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // tshark reads the capture that a run wrote, with the keys that it wrote and nothing of this machine's own settings.
@@ -24,7 +26,7 @@ func tshark(t *testing.T, tool, dir string, args ...string) string {
 
 // TestTsharkDecrypts: with what --out writes, tshark shows the payloads of IKE_AUTH and the packets inside ESP.
 func TestTsharkDecrypts(t *testing.T) {
-	tool := need(t, "tshark", "apt-get install tshark")
+	tool := hosttest.Program(t, "tshark")
 	for _, name := range []string{"first-tunnel", "trap", "ipv6-encap", "auth-failure"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

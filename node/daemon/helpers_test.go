@@ -14,6 +14,7 @@ import (
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/ikelab/ikelab/node/daemon"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,7 @@ import (
 func tree(t *testing.T) daemon.Tree {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root for network and mount namespaces; cure: run as root, or under unshare --map-root-user --mount --net")
+		hosttest.Lacks(t, "root for network and mount namespaces", "run as root, or under unshare --map-root-user --mount --net")
 	}
 	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
 	if err != nil {
@@ -138,12 +139,14 @@ func up(name string, address netip.Prefix) error {
 	return netlink.LinkSetUp(link)
 }
 
-// run runs a command in the host's network namespace.
+// run runs a command in the host's network namespace. Where there is no such program the test is skipped.
 func (h *site) run(name string, args ...string) (string, error) {
+	h.t.Helper()
+	path := hosttest.Program(h.t, name)
 	var out []byte
 	err := h.net.Do(func(ns.NetNS) error {
 		var err error
-		out, err = exec.Command(name, args...).CombinedOutput()
+		out, err = exec.Command(path, args...).CombinedOutput()
 		return err
 	})
 	return string(out), err

@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/crypto/curve25519"
 	"golang.org/x/sys/unix"
@@ -27,7 +28,7 @@ import (
 // wireguard-go, and through the tunnels of this package, one after the other. Each is
 // measured for a second of TCP and one of UDP, in one process with two ends.
 func BenchmarkDataPlane(b *testing.B) {
-	needTool(b, "iperf3", "apt-get install iperf3")
+	hosttest.Program(b, "iperf3")
 	for _, kind := range []string{"veth", "wireguard-go", "in UDP", "bare"} {
 		b.Run(kind+"/TCP", func(b *testing.B) {
 			w, address := benchWorld(b, kind)

@@ -25,6 +25,7 @@ import (
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
 	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -37,28 +38,12 @@ const patience = 60 * time.Second
 // devices.
 func needKernel(t testing.TB) {
 	t.Helper()
-	const cure = "needs root with CAP_NET_ADMIN and CAP_SYS_ADMIN, and /dev/net/tun; cure: run as root (sudo make test), modprobe tun"
 	if os.Geteuid() == 0 {
 		if _, err := os.Stat(tunCloneDevice); err == nil {
 			return
 		}
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal(cure)
-	}
-	t.Skip(cure)
-}
-
-// needTool skips a test by name where a tool is missing.
-func needTool(t testing.TB, name, cure string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err == nil {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("needs %s, which is not in PATH; cure: %s", name, cure)
-	}
-	t.Skipf("needs %s, which is not in PATH; cure: %s", name, cure)
+	hosttest.Lacks(t, "root with CAP_NET_ADMIN and CAP_SYS_ADMIN, and /dev/net/tun", "run as root (sudo make test), modprobe tun")
 }
 
 func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
@@ -505,8 +490,14 @@ func (x *tap) sees(what string, f func(gopacket.Packet) bool) {
 	x.t.Fatalf("nothing crossed the link that is %s", what)
 }
 
-// run runs a command in a namespace and answers what it printed.
+// run runs a command in a namespace and returns what it printed. Where there is no such program the test is skipped.
 func run(t testing.TB, n ns.NetNS, command ...string) (string, error) {
+	t.Helper()
+	return runAt(t, n, hosttest.Command(t, command))
+}
+
+// runAt is run with the program's path, and skips nothing.
+func runAt(t testing.TB, n ns.NetNS, command []string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -522,7 +513,6 @@ func run(t testing.TB, n ns.NetNS, command ...string) (string, error) {
 // of -c.
 func (w *world) ping(from ns.NetNS, to string, count int, options ...string) {
 	w.t.Helper()
-	needTool(w.t, "ping", "apt-get install iputils-ping")
 	command := append([]string{"ping", "-n", "-c", fmt.Sprint(count), "-i", "0.01", "-w", "30"}, options...)
 	if out, err := run(w.t, from, append(command, to)...); err != nil {
 		w.t.Fatalf("ping %s: %v\n%s\n%s", to, err, out, w.dump())
@@ -534,7 +524,13 @@ func (w *world) dump() string {
 	var b strings.Builder
 	for i := range 2 {
 		for _, c := range []string{"ip -s link", "ip rule", "ip route show table 220", "ip -6 route show table 220", "nft list ruleset"} {
-			out, _ := run(w.t, w.gateway[i], strings.Fields(c)...)
+			command := strings.Fields(c)
+			path, err := hosttest.Look(command[0])
+			if err != nil {
+				fmt.Fprintln(&b, err) // the test has failed, and a skip would hide it
+				continue
+			}
+			out, _ := runAt(w.t, w.gateway[i], append([]string{path}, command[1:]...))
 			fmt.Fprintf(&b, "%d: %s\n%s\n", i, c, out)
 		}
 		if h := w.host[i]; h != nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // TestProbe tries filter and rules in a namespace, which is as before then; what is in
@@ -36,8 +38,7 @@ func TestProbe(t *testing.T) {
 		t.Errorf("there was\n%s\nand now there is\n%s", before, after)
 	}
 	// Somebody else has the table, and lets nobody else change it.
-	needTool(t, "nft", "apt-get install nftables")
-	owner := exec.Command("nft", "--interactive")
+	owner := exec.Command(hosttest.Program(t, "nft"), "--interactive")
 	input, err := owner.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -17,22 +17,8 @@ import (
 
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
-
-// needTshark finds tshark or skips the test by name.
-func needTshark(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("tshark")
-	if err == nil {
-		return path
-	}
-	const cure = "needs tshark; on Debian: apt-get install tshark (make test as root does it)"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(cure)
-	}
-	t.Skip(cure)
-	return ""
-}
 
 // writeRun writes a capture and a profile into a fresh folder, as a run does with --out.
 func writeRun(t *testing.T, packets [][]byte, ike []IKEKeys, esp []ESPKeys) (capture, profile string, gaps []Gap) {
@@ -126,7 +112,7 @@ func flatten(f fields, name string, v any) {
 // tshark shows what an IKE_AUTH request carries and finds its check value right, on port 500 and behind the
 // non-ESP marker on port 4500. A changed bit it finds wrong, so that its approval means something.
 func TestTsharkDecryptsIKE(t *testing.T) {
-	tshark := needTshark(t)
+	tshark := hosttest.Program(t, "tshark")
 	tests := []struct{ encr, integ suite.Transform }{
 		{gcm8(128), none}, {gcm8(192), none}, {gcm8(256), none},
 		{gcm12(128), none}, {gcm12(192), none}, {gcm12(256), none},
@@ -173,7 +159,7 @@ func TestTsharkDecryptsIKE(t *testing.T) {
 // tshark shows the inner packet of ESP, raw and in UDP, and finds its check value right; a changed bit it finds
 // wrong.
 func TestTsharkDecryptsESP(t *testing.T) {
-	tshark := needTshark(t)
+	tshark := hosttest.Program(t, "tshark")
 	tests := []struct{ encr, integ suite.Transform }{
 		{gcm8(128), none}, {gcm8(192), none}, {gcm8(256), none},
 		{gcm12(128), none}, {gcm12(192), none}, {gcm12(256), none},
@@ -240,7 +226,7 @@ func (l link) checkInner(t *testing.T, what string, p fields) {
 // With extended sequence numbers tshark 4.0 shows the inner packet and has no way to check the integrity. The
 // gaps say which of the two SAs it will mark as wrong.
 func TestTsharkShowsESN(t *testing.T) {
-	tshark := needTshark(t)
+	tshark := hosttest.Program(t, "tshark")
 	tests := []struct {
 		encr, integ suite.Transform
 		bad         string
@@ -274,7 +260,7 @@ func TestTsharkShowsESN(t *testing.T) {
 
 // What Wireshark 4.0 cannot decrypt leaves the table readable, and the SAs around it are shown.
 func TestTsharkReadsTablesWithGaps(t *testing.T) {
-	tshark := needTshark(t)
+	tshark := hosttest.Program(t, "tshark")
 	ike := []IKEKeys{ikeKeys(t, 1, chacha, none), ikeKeys(t, 2, gcm16(256), none)}
 	esp := []ESPKeys{link4.espKeys(t, 1, chacha, none), link4.espKeys(t, 2, gcm16(256), none)}
 	capture, profile, gaps := writeRun(t, [][]byte{
@@ -297,7 +283,7 @@ func TestTsharkReadsTablesWithGaps(t *testing.T) {
 
 // An address that is left open matches any: an address translator may stand between the capture's points.
 func TestTsharkMatchesAnyAddress(t *testing.T) {
-	tshark := needTshark(t)
+	tshark := hosttest.Program(t, "tshark")
 	k := link4.espKeys(t, 0, gcm16(128), none)
 	k.Src = netip.Addr{}
 	natted := netip.MustParseAddr("203.0.113.77")
@@ -309,7 +295,7 @@ func TestTsharkMatchesAnyAddress(t *testing.T) {
 
 // The folder works as a profile of a person's own Wireshark too, with its columns.
 func TestTsharkOpensTheProfileByName(t *testing.T) {
-	tshark := needTshark(t)
+	tshark := hosttest.Program(t, "tshark")
 	k := link4.espKeys(t, 0, gcm16(128), none)
 	capture, profile, _ := writeRun(t, [][]byte{
 		ipPacket(link4.gwA, link4.gwB, 50, espPacket(t, k, 1, link4.echoRequest())),
@@ -340,7 +326,7 @@ func TestTsharkOpensTheProfileByName(t *testing.T) {
 
 // Every colouring rule is a filter that tshark understands; it would say so otherwise and colour nothing.
 func TestTsharkUnderstandsTheColours(t *testing.T) {
-	tshark := needTshark(t)
+	tshark := hosttest.Program(t, "tshark")
 	k := ikeKeys(t, 0, gcm16(128), none)
 	capture, profile, _ := writeRun(t, [][]byte{
 		udpPacket(netip.AddrPortFrom(link4.gwA, 500), netip.AddrPortFrom(link4.gwB, 500), ikeAuth(t, k, "gw-a.example.org")),

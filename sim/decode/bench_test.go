@@ -14,6 +14,7 @@ import (
 
 	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/ike/suite"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/ikelab/ikelab/sim/capture"
 )
 
@@ -137,10 +138,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.Run("text", func(b *testing.B) { rate(b, false) })
 	b.Run("json", func(b *testing.B) { rate(b, true) })
 	b.Run("tshark", func(b *testing.B) {
-		tool, err := exec.LookPath("tshark")
-		if err != nil {
-			b.Skip("needs tshark; on Debian: apt-get install tshark (make test as root does it)")
-		}
+		tool := hosttest.Program(b, "tshark")
 		empty := generate(b, 0)
 		run := func(folder string, packets int) time.Duration {
 			command := exec.Command(tool, "-r", filepath.Join(folder, "capture.pcapng"))

@@ -4,9 +4,9 @@ package netns
 
 import (
 	"encoding/json"
-	"os/exec"
 	"testing"
 
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/ikelab/ikelab/sim"
 )
 
@@ -17,9 +17,7 @@ func BenchmarkLink(b *testing.B) {
 	if !canRun() {
 		b.Skip("needs network namespaces; cure: run as root")
 	}
-	if _, err := exec.LookPath("iperf3"); err != nil {
-		b.Skip("needs iperf3; cure: apt-get install iperf3")
-	}
+	hosttest.Program(b, "iperf3")
 	var rates [3]float64
 	for b.Loop() {
 		for i, link := range []string{`link = { delay = "100us" }`, `link = { delay = "100us", loss = { p = 0.000001 } }`, ""} {

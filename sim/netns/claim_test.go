@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/containernetworking/plugins/pkg/ns"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // root skips a test that cannot make namespaces.
@@ -140,12 +142,12 @@ func TestSweepRemovesNamespaces(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	sleeper := exec.Command("sleep", "60")
+	sleeper := exec.Command(hosttest.Program(t, "sleep"), "60")
 	if err := inside.Do(func(ns.NetNS) error { return sleeper.Start() }); err != nil {
 		t.Fatal(err)
 	}
 	// One that has gone to a namespace of its own is known by its environment.
-	gone := exec.Command("sleep", "60")
+	gone := exec.Command(hosttest.Program(t, "sleep"), "60")
 	gone.Env = append(os.Environ(), c.mark())
 	if err := gone.Start(); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/topology"
 )
@@ -46,6 +47,9 @@ type outcome struct {
 func run(t *testing.T, plan *topology.Plan, e Engine, opt sim.EngineOptions) outcome {
 	t.Helper()
 	root(t)
+	for _, p := range plan.Processes {
+		hosttest.Command(t, p.Command)
+	}
 	r, err := sim.New(plan, sim.Options{})
 	if err != nil {
 		t.Fatal(err)

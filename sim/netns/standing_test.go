@@ -14,6 +14,7 @@ import (
 	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/ike/wire"
 	"github.com/ikelab/ikelab/node"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // TestSweepAwaitsOrphans: a lock may outlive its owner for a moment, in a child that is about to become another
@@ -43,7 +44,7 @@ func TestSweepAwaitsOrphans(t *testing.T) {
 		t.Errorf("its owner is this process; looking took %v", time.Since(begun))
 	}
 
-	dead := exec.Command("true")
+	dead := exec.Command(hosttest.Program(t, "true"))
 	if err := dead.Run(); err != nil {
 		t.Fatal(err)
 	}
