@@ -77,6 +77,9 @@ func netnsProbes() []probe {
 
 // tryStateFolder looks whether the folder of labs' state can be written to, or made.
 func tryStateFolder(context.Context) (string, error) {
+	if err := netns.CheckState(); err != nil {
+		return "", err
+	}
 	for dir := netns.StateDir(); ; dir = filepath.Dir(dir) {
 		err := unix.Access(dir, unix.W_OK|unix.X_OK)
 		switch {

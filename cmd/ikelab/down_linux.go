@@ -46,8 +46,12 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 	if strings.ContainsRune(name, '/') {
 		return usageError("%q is no lab's name; ikelab status lists those that stand", name)
 	}
+	var errs []error
 	if err := standing.AwaitStarts(ctx, name); err != nil {
-		return standingError(ctx, err)
+		if name != "" || ctx.Err() != nil || netns.CheckState() != nil {
+			return standingError(ctx, err)
+		}
+		errs = append(errs, internalError("%w", err)) // others go nevertheless
 	}
 	stand, dead, err := standingLabs()
 	if err != nil {
@@ -83,7 +87,6 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 		_, err := chooseLab("")
 		return err
 	}
-	var errs []error
 	for _, id := range stand {
 		was, killed, err := standing.Down(ctx, id)
 		var run *standing.RunError

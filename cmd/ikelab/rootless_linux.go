@@ -51,11 +51,10 @@ func inUserNamespace(std stdio, engines ...engineChoice) (bool, error) {
 
 // shareState lets what runs in a user namespace keep the state of labs where this user looks for it.
 func shareState() error {
-	dir := netns.StateDir()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return internalError("state of labs: %w; set IKELAB_STATE_DIR to a folder that is yours", err)
+	if err := netns.MakeState(); err != nil {
+		return internalError("%w", err)
 	}
-	if err := os.Setenv("IKELAB_STATE_DIR", dir); err != nil {
+	if err := os.Setenv("IKELAB_STATE_DIR", netns.StateDir()); err != nil {
 		return internalError("%w", err)
 	}
 	return nil

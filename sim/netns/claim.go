@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// stateFolder is below /run, or below a user's runtime folder.
-	stateFolder = "ikelab"
 	// namespaceFolder is where ip-netns(8) looks for names.
 	namespaceFolder = "/run/netns"
 	// namespacePrefix begins the name of every namespace that is made here.
@@ -47,24 +45,6 @@ type claim struct {
 	lock    *os.File
 }
 
-// StateDir is the folder in which labs keep their state on this host: below /run for
-// root, below their runtime folder or their cache for others, and wherever
-// IKELAB_STATE_DIR says.
-func StateDir() string {
-	if dir := os.Getenv("IKELAB_STATE_DIR"); dir != "" {
-		return dir
-	}
-	if os.Geteuid() != 0 {
-		if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
-			return filepath.Join(dir, stateFolder)
-		}
-		if dir, err := os.UserCacheDir(); err == nil {
-			return filepath.Join(dir, stateFolder, "run")
-		}
-	}
-	return filepath.Join("/run", stateFolder)
-}
-
 // How often a place is tried before it is taken for taken, and the time between.
 const (
 	claimTries = 16
@@ -78,8 +58,8 @@ var ErrStanding = errors.New("a lab of this name stands already")
 // be there at a time, each with an identifier of its own; without, the identifier is
 // the name, and ErrStanding says that it is taken.
 func newClaim(name string, unique bool) (*claim, error) {
-	if err := os.MkdirAll(StateDir(), 0o755); err != nil {
-		return nil, fmt.Errorf("state of labs: %w", err)
+	if err := MakeState(); err != nil {
+		return nil, err
 	}
 	id := name
 	for tries := 0; ; tries++ {
@@ -108,8 +88,11 @@ func newClaim(name string, unique bool) (*claim, error) {
 // first.
 func tryClaim(id string) (*claim, error) {
 	c := newFolder(id)
-	if err := os.Mkdir(c.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(c.dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("state of lab %q: %w", id, err)
+	}
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	if foreign, err := c.foreign(); err != nil {
 		return nil, fmt.Errorf("state of lab %q: %w", id, err)
@@ -124,7 +107,7 @@ func tryClaim(id string) (*claim, error) {
 		return nil, err
 	}
 	owner := fmt.Sprintf("%d\n%s\n%s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339), processNamespace())
-	if err := os.WriteFile(filepath.Join(c.dir, ownerFile), []byte(owner), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(c.dir, ownerFile), []byte(owner), fileMode); err != nil {
 		c.release()
 		return nil, fmt.Errorf("state of lab %q: %w", id, err)
 	}
@@ -137,8 +120,24 @@ func newFolder(id string) *claim { return &claim{id: id, dir: Folder(id)} }
 // Folder is where the lab's owner keeps what belongs to it; it goes with the lab.
 func Folder(id string) string { return filepath.Join(StateDir(), id+folderSuffix) }
 
+// check says what is wrong with the folder, and takes rights from others that an older
+// version gave them.
+func (c *claim) check() error {
+	info, err := os.Lstat(c.dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("state of lab %q: %w", c.id, err)
+	case !info.IsDir() || ownerOf(info) != os.Geteuid():
+		return fmt.Errorf("state of lab %q: %s is no folder of this user's; take it away, or let IKELAB_STATE_DIR name another folder", c.id, c.dir)
+	}
+	return narrow(c.dir, info, folderMode)
+}
+
 // folders are the claims that folders stand for, whoever made them.
 func folders() ([]*claim, error) {
+	if err := CheckState(); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(StateDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -153,7 +152,7 @@ func folders() ([]*claim, error) {
 			continue
 		}
 		c := newFolder(id)
-		if foreign, err := c.foreign(); err == nil && foreign == "" {
+		if foreign, err := c.foreign(); err == nil && foreign == "" && c.check() == nil {
 			all = append(all, c)
 		}
 	}
@@ -176,14 +175,15 @@ func (c *claim) foreign() (string, error) {
 // between opening and locking is not ours.
 func (c *claim) acquire(create int) error {
 	path := filepath.Join(c.dir, lockFile)
-	f, err := os.OpenFile(path, os.O_RDWR|create, 0o644)
+	f, err := OpenLock(path, create)
 	if err != nil {
 		return fmt.Errorf("state of lab %q: %w", c.id, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		who := LockedBy(f)
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("lab %q: %w (process %s); take it down with: ikelab down %s", c.id, ErrStanding, c.owner(), c.id)
+			return fmt.Errorf("lab %q: %w (process %s; its lock has %s); take it down with: ikelab down %s", c.id, ErrStanding, c.owner(), who, c.id)
 		}
 		return fmt.Errorf("state of lab %q: lock: %w", c.id, err)
 	}
@@ -252,7 +252,7 @@ func (c *claim) plan(names []string) error {
 		}
 	}
 	path := filepath.Join(c.dir, namespacesFile)
-	if err := os.WriteFile(path, []byte(strings.Join(names, "\n")+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Join(names, "\n")+"\n"), fileMode); err != nil {
 		return fmt.Errorf("state of lab %q: %w", c.id, err)
 	}
 	return nil

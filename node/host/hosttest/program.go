@@ -14,6 +14,8 @@ import (
 var programs = map[string]string{
 	"chmod":    "coreutils",
 	"chroot":   "coreutils",
+	"env":      "coreutils",
+	"flock":    "util-linux",
 	"gcc":      "gcc libc6-dev",
 	"grep":     "grep",
 	"head":     "coreutils",
@@ -23,6 +25,7 @@ var programs = map[string]string{
 	"mkdir":    "coreutils",
 	"mknod":    "coreutils",
 	"mount":    "mount",
+	"nsenter":  "util-linux",
 	"nft":      "nftables",
 	"ping":     "iputils-ping",
 	"readlink": "coreutils",
