@@ -2,10 +2,7 @@ package ike
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/ikelab/ikelab/ike/wire"
 )
@@ -40,29 +37,23 @@ func (id Identity) String() string {
 	return (&wire.ID{Kind: wire.PayloadIDi, IDType: id.Type, Data: id.Data}).String()
 }
 
-// ParseIdentity reads an identity as swanctl.conf has it: "%any" or nothing for
-// anyone, an address, "user@host", "@name" or "name" for an FQDN, "keyid:text" or
-// "keyid:0xhex". Distinguished names come with certificates and are refused.
+// Typed is the identity with its type in front, "fqdn:gw.example.org": what a record
+// of two that do not fit each other shows.
+func (id Identity) Typed() string {
+	if id.IsZero() {
+		return "%any"
+	}
+	return id.payload(wire.PayloadIDi).Typed()
+}
+
+// ParseIdentity reads an identity as swanctl.conf has it (wire.ParseIdentity); an empty
+// text is anyone, as "%any" is.
 func ParseIdentity(text string) (Identity, error) {
-	switch {
-	case text == "" || text == "%any":
+	if text == "" {
 		return Identity{}, nil
-	case len(text) > identityBytesMax:
-		return Identity{}, fmt.Errorf("identity of %d octets: at most %d are allowed", len(text), identityBytesMax)
-	case strings.HasPrefix(text, "keyid:"):
-		return parseKeyID(strings.TrimPrefix(text, "keyid:"))
-	case strings.HasPrefix(text, "@"):
-		return nameIdentity(wire.IDTypeFQDN, text[1:], text)
-	case strings.Contains(text, "="):
-		return Identity{}, fmt.Errorf("identity %q: distinguished names come with certificate authentication; use a name, an address or keyid:…", text)
 	}
-	if a, err := netip.ParseAddr(text); err == nil {
-		return AddrIdentity(a), nil
-	}
-	if strings.Contains(text, "@") {
-		return nameIdentity(wire.IDTypeRFC822Addr, text, text)
-	}
-	return nameIdentity(wire.IDTypeFQDN, text, text)
+	t, data, err := wire.ParseIdentity(text)
+	return Identity{Type: t, Data: data}, err
 }
 
 // AddrIdentity is the identity of an address.
@@ -72,28 +63,6 @@ func AddrIdentity(a netip.Addr) Identity {
 		return Identity{Type: wire.IDTypeIPv4Addr, Data: a.AsSlice()}
 	}
 	return Identity{Type: wire.IDTypeIPv6Addr, Data: a.WithZone("").AsSlice()}
-}
-
-func nameIdentity(t wire.IDType, name, text string) (Identity, error) {
-	if name == "" || strings.ContainsAny(name, " \t\r\n\x00") {
-		return Identity{}, fmt.Errorf("identity %q: a name needs at least one character and no white space", text)
-	}
-	return Identity{Type: t, Data: []byte(name)}, nil
-}
-
-func parseKeyID(text string) (Identity, error) {
-	hexDigits, isHex := strings.CutPrefix(text, "0x")
-	if !isHex {
-		if text == "" {
-			return Identity{}, errors.New("identity \"keyid:\": text or 0xhex must follow")
-		}
-		return Identity{Type: wire.IDTypeKeyID, Data: []byte(text)}, nil
-	}
-	var data []byte
-	if _, err := fmt.Sscanf(hexDigits, "%x", &data); err != nil || len(data)*2 != len(hexDigits) {
-		return Identity{}, fmt.Errorf("identity %q: an even number of hexadecimal digits must follow 0x", "keyid:"+text)
-	}
-	return Identity{Type: wire.IDTypeKeyID, Data: data}, nil
 }
 
 // accepts reports whether a configured identity admits a presented one.

@@ -31,7 +31,6 @@ const (
 	retransmitWaitMax        = time.Hour
 	retransmitBaseMilliMin   = 1000
 	retransmitBaseMilliMax   = 10000
-	identityBytesMax         = 1024
 	repeatedMin              = 100 * time.Millisecond // between liveness checks, and between keepalives
 )
 

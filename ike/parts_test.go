@@ -69,13 +69,9 @@ func TestParseIdentity(t *testing.T) {
 		{"@gw.example.org", "2 gw.example.org", ""},
 		{"phone@example.org", "3 phone@example.org", ""},
 		{"keyid:site-7", "11 keyid:site-7", ""},
-		{"keyid:0x00ff", "11 keyid:0x00ff", ""},
-		{"keyid:0x0", "", "even number"},
-		{"keyid:", "", "must follow"},
-		{"CN=gw, O=Example", "", "certificate"},
-		{"two words", "", "white space"},
-		{"@", "", "at least one character"},
-		{strings.Repeat("x", identityBytesMax+1), "", "at most"},
+		{"keyid:#00ff", "11 keyid:0x00ff", ""},
+		{"CN=gw, O=Example", "", "distinguished name"},
+		{"two words", "", "is not a name"},
 	} {
 		id, err := ParseIdentity(tc.text)
 		if tc.wantErr != "" {
@@ -99,7 +95,7 @@ func TestIdentityEqual(t *testing.T) {
 		{"gw.example.org", "gw2.example.org", false},
 		{"keyid:A", "keyid:a", false},
 		{"192.0.2.1", "192.0.2.1", true},
-		{"a@example.org", "@a@example.org", false},
+		{"a@example.org", "fqdn:a@example.org", false},
 	} {
 		a, _ := ParseIdentity(tc.a)
 		b, _ := ParseIdentity(tc.b)

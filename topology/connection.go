@@ -2,8 +2,6 @@ package topology
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"math"
 	"net/netip"
@@ -286,8 +284,8 @@ func (l *loader) planSecrets(p *Plan) {
 	byID := map[string][]int{}
 	var general []int
 	for i, e := range all {
-		if len(e.secret.IDs) == 0 {
-			general = append(general, i)
+		if len(e.secret.IDs) == 0 || slices.ContainsFunc(e.secret.IDs, Identity.IsZero) {
+			general = append(general, i) // "%any" is anyone
 		}
 		for _, id := range e.secret.IDs {
 			byID[idKey(id)] = append(byID[idKey(id)], i)
@@ -418,24 +416,4 @@ func idKey(id Identity) string {
 		data = bytes.ToLower(data)
 	}
 	return string(rune(id.Type)) + string(data)
-}
-
-// secretKey reads a key in swanctl's notation: text, 0x and hexadecimal digits, or 0s
-// and Base64.
-func secretKey(t string) ([]byte, error) {
-	switch {
-	case strings.HasPrefix(t, "0x"):
-		key, err := hex.DecodeString(t[2:])
-		if err != nil || len(key) == 0 {
-			return nil, fmt.Errorf("behind 0x an even number of hexadecimal digits is needed; to use the text itself, write it in Base64 behind 0s")
-		}
-		return key, nil
-	case strings.HasPrefix(t, "0s"):
-		key, err := base64.StdEncoding.DecodeString(t[2:])
-		if err != nil || len(key) == 0 {
-			return nil, fmt.Errorf("behind 0s Base64 is needed")
-		}
-		return key, nil
-	}
-	return []byte(t), nil
 }

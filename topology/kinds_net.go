@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/ikelab/ikelab/ike/suite"
@@ -277,86 +277,25 @@ func (k identity) decode(s source, v cty.Value) (any, bool) {
 		return nil, s.wrongType(k, v)
 	}
 	t := v.AsString()
-	if strings.ContainsRune(t, '=') && !strings.Contains(t, ":") || strings.HasPrefix(t, "asn1dn:") || strings.HasPrefix(t, "/") {
-		s.l.refuse(s.rng, "an identity that is a distinguished name")
+	id, err := parseIdentity(t)
+	var refused *wire.IdentityError
+	switch {
+	case err == nil:
+		return id, true
+	case errors.As(err, &refused) && refused.Later != "":
+		s.l.report(hcl.DiagError, s.rng, refusal{}, "an identity that is "+refused.Later+" is not available yet", refused.Reason+".")
 		return Identity{}, s.l.opts.despiteRefusals
 	}
-	id, err := parseIdentity(t)
-	if err != nil {
-		return nil, s.bad("%s.", err)
-	}
-	return id, true
+	return nil, s.bad("%s.", err)
 }
 
-// parseIdentity follows strongSwan's rules ("Identity Parsing" of its documentation)
-// but for distinguished names. The zero Identity is %any.
+// parseIdentity follows swanctl's rules (wire.ParseIdentity). The zero Identity is %any.
 func parseIdentity(t string) (Identity, error) {
-	id := Identity{Text: t}
-	kind, rest, prefixed := strings.Cut(t, ":")
-	if a, err := netip.ParseAddr(t); err == nil && a.Zone() == "" {
-		id.Type, id.Data = wire.IDTypeIPv4Addr, a.AsSlice()
-		if a.Is6() {
-			id.Type = wire.IDTypeIPv6Addr
-		}
-		if a.IsUnspecified() {
-			return Identity{}, nil
-		}
-		return id, nil
+	kind, data, err := wire.ParseIdentity(t)
+	if err != nil || kind == 0 {
+		return Identity{}, err
 	}
-	switch {
-	case t == "":
-		return id, errors.New(`an identity cannot be empty: write "%any" for anyone`)
-	case len(t) > identityBytesMax:
-		return id, fmt.Errorf("an identity has at most %d bytes: this has %d", identityBytesMax, len(t))
-	case t == "%any" || t == "%any6":
-		return Identity{}, nil
-	case strings.HasPrefix(t, "%"):
-		return id, fmt.Errorf("there is no identity %q: write \"%%any\" for anyone", t)
-	case prefixed && slices.Contains([]string{"fqdn", "rfc822", "email", "userfqdn", "keyid", "ipv4", "ipv6"}, kind):
-		if strings.HasPrefix(rest, "#") && kind == "keyid" {
-			return hexKeyID(id, rest[1:])
-		}
-		switch kind {
-		case "fqdn":
-			id.Type, id.Data = wire.IDTypeFQDN, []byte(rest)
-		case "keyid":
-			id.Type, id.Data = wire.IDTypeKeyID, []byte(rest)
-		case "ipv4", "ipv6":
-			a, err := netip.ParseAddr(rest)
-			if err != nil || a.Is4() != (kind == "ipv4") || a.Zone() != "" {
-				return id, fmt.Errorf("%q is not an address of the kind %q", rest, kind)
-			}
-			id.Type, id.Data = wire.IDTypeIPv4Addr, a.AsSlice()
-			if a.Is6() {
-				id.Type = wire.IDTypeIPv6Addr
-			}
-		default:
-			id.Type, id.Data = wire.IDTypeRFC822Addr, []byte(rest)
-		}
-	case strings.HasPrefix(t, "@#"):
-		return hexKeyID(id, t[2:])
-	case strings.HasPrefix(t, "@@"):
-		id.Type, id.Data = wire.IDTypeRFC822Addr, []byte(t[2:])
-	case strings.HasPrefix(t, "@"):
-		id.Type, id.Data = wire.IDTypeFQDN, []byte(t[1:])
-	case strings.Contains(t, "@"):
-		id.Type, id.Data = wire.IDTypeRFC822Addr, []byte(t)
-	default:
-		id.Type, id.Data = wire.IDTypeFQDN, []byte(t)
-	}
-	if len(id.Data) == 0 {
-		return id, fmt.Errorf("%q says nothing behind its kind", t)
-	}
-	return id, nil
-}
-
-func hexKeyID(id Identity, digits string) (Identity, error) {
-	data, err := hex.DecodeString(digits)
-	if err != nil || len(data) == 0 {
-		return id, fmt.Errorf("%q is not hexadecimal: a key ID is written \"@#0a1b2c\"", digits)
-	}
-	id.Type, id.Data = wire.IDTypeKeyID, data
-	return id, nil
+	return Identity{Type: kind, Data: data, Text: t}, nil
 }
 
 // proposal is a list element of proposals and esp_proposals. It decodes to []located

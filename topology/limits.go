@@ -43,7 +43,6 @@ const (
 	flowSizeBytesMax       = 65_507 // the largest UDP payload over IPv4
 	flowIntervalMin        = time.Microsecond
 	secretBytesMax         = 4096
-	identityBytesMax       = 1024
 	mtuBytesMin            = 68 // RFC 791
 	mtuIPv6BytesMin        = 1280
 	mtuBytesMax            = 65_535

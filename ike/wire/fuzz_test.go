@@ -18,7 +18,7 @@ func FuzzParse(f *testing.F) {
 	}
 	seed(sampleMessage())
 	seed(&Message{Payloads: []Payload{
-		&ID{PayloadIDi, IDTypeDERASN1DN, unhex(f, "301b310b3009060355040613024348310c300a06035504030c03612c62")},
+		&ID{Kind: PayloadIDi, IDType: IDTypeDERASN1DN, Data: unhex(f, "301b310b3009060355040613024348310c300a06035504030c03612c62")},
 		&Cert{Encoding: CertX509Signature, Data: []byte{1}},
 		&CertReq{Encoding: CertX509Signature},
 		&Auth{Method: AuthSharedKey, Data: []byte{1}},

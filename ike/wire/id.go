@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -12,6 +13,15 @@ type ID struct {
 	Kind   PayloadType // PayloadIDi or PayloadIDr
 	IDType IDType
 	Data   []byte
+	// Reserved are the octets between type and data: zero when sent and without
+	// meaning when received, and yet AUTH covers them as they are (RFC 7296 §2.15).
+	Reserved [3]byte
+}
+
+// Body is the payload without its generic header, which is what AUTH covers
+// (RFC 7296 §2.15).
+func (p *ID) Body() []byte {
+	return append(append([]byte{byte(p.IDType)}, p.Reserved[:]...), p.Data...)
 }
 
 // Type is Kind.
@@ -46,6 +56,29 @@ func (p *ID) String() string {
 	return p.IDType.String() + ":0x" + hex.EncodeToString(p.Data)
 }
 
+// Typed is String with swanctl's prefix for the type in front, "fqdn:gw.example.org",
+// so that two identities that look alike can be told apart.
+func (p *ID) Typed() string {
+	kind := ""
+	switch p.IDType {
+	case IDTypeIPv4Addr:
+		kind = "ipv4:"
+	case IDTypeIPv6Addr:
+		kind = "ipv6:"
+	case IDTypeFQDN:
+		kind = "fqdn:"
+	case IDTypeRFC822Addr:
+		kind = "email:"
+	case IDTypeDERASN1DN:
+		kind = "asn1dn:"
+	}
+	text := p.String()
+	if strings.HasPrefix(text, p.IDType.String()+":") { // it has no form of its own
+		return text
+	}
+	return kind + text
+}
+
 // printable reports whether b can stand in a line of text as it is.
 func printable(b []byte) bool {
 	if !utf8.Valid(b) {
@@ -63,8 +96,7 @@ func parseID(d *decoder) (Payload, error) {
 	if err := d.need(4, "ID Type"); err != nil {
 		return nil, err
 	}
-	p := &ID{Kind: d.payload, IDType: IDType(d.uint8())}
-	d.take(3)
+	p := &ID{Kind: d.payload, IDType: IDType(d.uint8()), Reserved: [3]byte(d.take(3))}
 	if reason := checkID(p.IDType, d.left()); reason != "" {
 		return nil, d.errorf(d.at, "Identification Data", "has %d octets: %s", d.left(), reason)
 	}
@@ -92,5 +124,5 @@ func (p *ID) appendBody(b []byte) ([]byte, error) {
 	if reason := checkID(p.IDType, len(p.Data)); reason != "" {
 		return nil, encodeErrorf(p.Kind, "Identification Data", "has %d octets: %s", len(p.Data), reason)
 	}
-	return append(append(b, byte(p.IDType), 0, 0, 0), p.Data...), nil
+	return append(b, p.Body()...), nil
 }

@@ -48,7 +48,7 @@ node "gw" {
       auth = "pks" # want: There is no auth "pks"; it is one of "psk". Did you mean "psk"?
       id   = "" # want: an identity cannot be empty
     }
-    remote { id = "@#xyz" } # want: is not hexadecimal
+    remote { id = "@#xyz" } # want: "xyz" is not an even number of hexadecimal digits
     child "net" {}
   }
   connection "respond" {
