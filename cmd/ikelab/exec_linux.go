@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,10 +26,11 @@ func newExecCommand(std stdio) *cobra.Command {
 		Use:   "exec [-l LAB] NODE -- COMMAND [ARGUMENT...]",
 		Short: "Run a command in a node of a lab that stands",
 		Long: `exec runs a command in the network namespace of a node, with this terminal or these files as
-its input and output, this working directory and this environment. Its exit status is the
-command's, or 128 and the number of the signal that ended it; 127 and 126 say that it does
-not exist and cannot be started. Signals are passed on, and the command ends with exec, also
-when a signal finds no holder that answers.`,
+its input and output, this working directory and this environment. From a directory that is
+gone, or that the lab's holder cannot enter, it starts in / and exec says so on standard error.
+Its exit status is the command's, or 128 and the number of the signal that ended it; 127 and
+126 say that it does not exist and cannot be started. Signals are passed on, and the command
+ends with exec, also when a signal finds no holder that answers.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -89,15 +91,17 @@ func execIn(ctx context.Context, std stdio, lab, node string, command []string) 
 			path = filepath.Join("/nonexistent", filepath.Base(path))
 		}
 	}
+	notice := func(text string) { _, _ = fmt.Fprintln(std.err, "ikelab: "+text) }
 	dir, err := os.Getwd()
 	if err != nil {
-		return internalError("%w", err)
+		notice(fmt.Sprintf("this folder is gone, or cannot be entered (%v): the command starts in /", err))
+		dir = ""
 	}
 	// Before the command starts: who interrupts means the command.
 	signals, restore := standing.Signals()
 	defer restore()
 	spec := standing.Command{Node: node, Path: path, Args: command, Env: os.Environ(), Dir: dir}
-	status, err := runOn(c, spec, files, signals)
+	status, err := runOn(c, spec, files, signals, notice)
 	var f *standing.Failure
 	switch {
 	case errors.As(err, &f) && f.Kind == standing.KindNotFound:

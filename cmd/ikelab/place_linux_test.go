@@ -84,6 +84,8 @@ type place struct {
 	path  string
 	// prefix are arguments in front of the program, with which another user runs it.
 	prefix []string
+	// dir is where commands are called; "" is the test's own folder.
+	dir string
 }
 
 // id is a name for a lab that no other process of tests has.
@@ -117,6 +119,7 @@ func (p *place) command(args ...string) *exec.Cmd {
 	all = append(all, args...)
 	cmd := exec.Command(all[0], all[1:]...)
 	cmd.Env = append(os.Environ(), p.variable())
+	cmd.Dir = p.dir
 	return cmd
 }
 

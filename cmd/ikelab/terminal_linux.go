@@ -16,10 +16,10 @@ import (
 
 // runOn runs a command with these files, or where they are a terminal with a new one behind it: a shell wants a
 // terminal of its own, and this one is already somebody's.
-func runOn(c *standing.Client, spec standing.Command, files [3]*os.File, signals <-chan os.Signal) (int, error) {
+func runOn(c *standing.Client, spec standing.Command, files [3]*os.File, signals <-chan os.Signal, notice func(string)) (int, error) {
 	in, out := int(files[0].Fd()), int(files[1].Fd())
 	if !term.IsTerminal(in) || !term.IsTerminal(out) {
-		return c.Exec(spec, files, signals)
+		return c.Exec(spec, files, signals, notice)
 	}
 	master, slave, err := newTerminal()
 	if err != nil {
@@ -60,7 +60,8 @@ func runOn(c *standing.Client, spec standing.Command, files [3]*os.File, signals
 		_, _ = io.Copy(files[1], master) // until nobody has the other end
 	}()
 	spec.Terminal = true
-	status, err := c.Exec(spec, [3]*os.File{slave, slave, slave}, signals)
+	// A raw terminal does not go back to the first column by itself.
+	status, err := c.Exec(spec, [3]*os.File{slave, slave, slave}, signals, func(text string) { notice(text + "\r") })
 	_ = slave.Close()
 	// What it left running in the background may keep the terminal for ever.
 	_ = master.SetReadDeadline(time.Now().Add(lastOutput))

@@ -179,8 +179,9 @@ func (c *Client) Stop() error {
 
 // Exec starts a command, with files for standard input, output and error, and answers its exit status when it has
 // ended. Signals from the channel are passed on to it, and the context's end is no matter: it is the command that knows
-// what to make of a signal. Only a holder that does not hear of one is not waited for (ErrNoAnswer).
-func (c *Client) Exec(cmd Command, files [execFiles]*os.File, signals <-chan os.Signal) (int, error) {
+// what to make of a signal. Only a holder that does not hear of one is not waited for (ErrNoAnswer). notice gets what
+// there is to say about a command that has started otherwise than asked.
+func (c *Client) Exec(cmd Command, files [execFiles]*os.File, signals <-chan os.Signal, notice func(string)) (int, error) {
 	if !c.unbind() {
 		return 0, c.ctx.Err()
 	}
@@ -228,6 +229,9 @@ func (c *Client) Exec(cmd Command, files [execFiles]*os.File, signals <-chan os.
 		r, err := c.next()
 		if r.Started {
 			err = c.reason(c.conn.SetReadDeadline(time.Time{}))
+			if r.Text != "" {
+				notice(r.Text)
+			}
 		}
 		mu.Lock()
 		if r.Heard {

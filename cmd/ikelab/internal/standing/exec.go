@@ -3,8 +3,10 @@ package standing
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -25,12 +27,16 @@ func (c *client) exec(in *json.Decoder, spec *Command) {
 		c.fail(err)
 		return
 	}
+	dir, notice := folder(spec.Dir)
 	cmd := &exec.Cmd{
-		Path: spec.Path, Args: spec.Args, Env: spec.Env, Dir: spec.Dir,
+		Path: spec.Path, Args: spec.Args, Env: spec.Env, Dir: dir,
 		Stdin: c.files[0], Stdout: c.files[1], Stderr: c.files[2], SysProcAttr: &syscall.SysProcAttr{},
 	}
 	if cmd.Env == nil {
 		cmd.Env = []string{} // nil would be the holder's own
+	}
+	if dir != spec.Dir {
+		cmd.Env = append(cmd.Env, "PWD="+dir) // the last one counts
 	}
 	if spec.Terminal {
 		cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true // Ctty 0 is standard input
@@ -48,7 +54,7 @@ func (c *client) exec(in *json.Decoder, spec *Command) {
 	}
 	closeAll(c.files) // the command has its own
 	c.files = nil
-	if err := c.send(reply{Started: true}, writeTimeout); err != nil {
+	if err := c.send(reply{Started: true, Text: notice}, writeTimeout); err != nil {
 		c.held.log.Info("a client went as its command started", "error", err)
 	}
 	var mu sync.Mutex
@@ -83,6 +89,21 @@ func (c *client) exec(in *json.Decoder, spec *Command) {
 	mu.Unlock()
 	_ = cmd.Wait() // its state says how it ended
 	c.end(reply{ExitStatus: netns.ExitStatus(cmd.ProcessState)})
+}
+
+// folder is where a command starts: in its caller's folder, or in / where the caller has none that can be named, or the
+// holder, which may be another user's or see other mounts, cannot enter it. notice says the latter.
+func folder(wanted string) (dir, notice string) {
+	if wanted == "" {
+		return "/", ""
+	}
+	// Looking up a name inside a folder takes the same right as entering it.
+	fd, err := unix.Open(filepath.Join(wanted, "/")+"/.", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "/", fmt.Sprintf("the lab's holder cannot enter %q (%v): the command starts in /", wanted, err)
+	}
+	_ = unix.Close(fd)
+	return wanted, ""
 }
 
 // nodeOf checks an exec and finds its node.

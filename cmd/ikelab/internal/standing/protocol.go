@@ -57,7 +57,8 @@ type Command struct {
 	Path string   `json:"path"` // absolute
 	Args []string `json:"args"` // the first is the name by which it was called
 	Env  []string `json:"env"`
-	Dir  string   `json:"dir"`
+	// Dir is absolute; where it is empty, or the holder cannot enter it, the command starts in /.
+	Dir string `json:"dir"`
 	// Terminal says that the files are a terminal that shall be the command's own.
 	Terminal bool `json:"terminal"`
 }
