@@ -45,23 +45,25 @@ func (s Secret) names(id Identity) int {
 }
 
 // authPayload proves an identity with a pre-shared key (RFC 7296 §2.15).
-func (sa *ikeSA) authPayload(byInitiator bool, id Identity, key []byte) *wire.Auth {
+func (sa *ikeSA) authPayload(byInitiator bool, id *wire.ID, key []byte) *wire.Auth {
 	return &wire.Auth{Method: wire.AuthSharedKey, Data: suite.AuthPSK(sa.keys.prf, key, sa.signedOctets(byInitiator, id))}
 }
 
-// verify checks the peer's AUTH payload; the error is for the record alone, the
+// verify checks the peer's AUTH payload, which covers its ID payload as it was
+// received, RESERVED included (RFC 7296 §2.15). The error is for the record alone, the
 // peer only learns AUTHENTICATION_FAILED.
-func (m *Machine) verify(sa *ikeSA, auth *wire.Auth, local, peer Identity) error {
+func (m *Machine) verify(sa *ikeSA, auth *wire.Auth, local Identity, id *wire.ID) error {
+	peer := identityOf(id)
 	if auth.Method != wire.AuthSharedKey {
-		return fmt.Errorf("%s authenticates with %s, a pre-shared key is needed", peer, auth.Method)
+		return fmt.Errorf("%s authenticates with %s, a pre-shared key is needed", peer.Typed(), auth.Method)
 	}
 	key, ok := m.secretFor(local, peer)
 	if !ok {
-		return fmt.Errorf("there is no pre-shared key for %s and %s", local, peer)
+		return fmt.Errorf("there is no pre-shared key for %s and %s", local.Typed(), peer.Typed())
 	}
-	want := sa.authPayload(!sa.initiator, peer, key)
+	want := sa.authPayload(!sa.initiator, id, key)
 	if subtle.ConstantTimeCompare(want.Data, auth.Data) != 1 {
-		return fmt.Errorf("AUTH of %s does not verify: the pre-shared keys differ, or IKE_SA_INIT was changed on the way", peer)
+		return fmt.Errorf("AUTH of %s does not verify: the pre-shared keys differ, or IKE_SA_INIT was changed on the way", peer.Typed())
 	}
 	return nil
 }

@@ -33,6 +33,12 @@
 //     forger cannot end an exchange, and a real refusal takes one wait (RFC 7296
 //     §2.21.1). INVALID_KE_PAYLOAD and COOKIE are acted on at once, a bounded number
 //     of times.
+//   - An IKE_AUTH message without SA, TSi or TSr is malformed as a whole, all three
+//     missing included, until childless initiation comes (RFC 6023 §3).
+//   - Of a responder's children the one is taken that admits everything proposed, else
+//     the first that admits the first selectors of TSi and TSr, else one that admits a
+//     part of them, else any that overlaps (RFC 7296 §2.9; choose.go). Selectors that
+//     pair with none of the other end are not in the answer.
 //   - A responder takes the initiator's guess of a group if policy allows it at all,
 //     rather than asking for one that it likes better.
 //   - Two IKE SAs that both ends initiated at the same time are reduced to one by the
@@ -49,8 +55,13 @@
 //   - A retransmitted request and a repeated response are the octets sent before.
 //   - No stream of [Config].Random is asked for twice, so no key, nonce or SPI can
 //     come back.
-//   - Before authentication a responder never sends an address more octets than it
-//     received from it.
+//   - Until a request has passed its integrity check, which shows that the peer got
+//     the answer to IKE_SA_INIT, a responder never sends an address more octets than
+//     it received from it. Afterwards every request is answered, whatever its size,
+//     to where it came from (RFC 7296 §2.11).
+//   - An IKE_AUTH exchange with INVALID_SYNTAX, AUTHENTICATION_FAILED or
+//     UNSUPPORTED_CRITICAL_PAYLOAD leaves no IKE SA at either end (RFC 7296 §2.21.2);
+//     a CHILD_SA that fails alone leaves the IKE SA.
 //   - A message that does not pass its integrity check changes nothing.
 //   - Every table, queue and retry is bounded: [Limits] and limits.go.
 package ike

@@ -17,14 +17,15 @@ func (m *Machine) authBegin(sa *ikeSA) {
 		m.attemptFailed(sa, "no secret", false, sa.noSecret())
 		return
 	}
-	ps := []wire.Payload{sa.localID.payload(wire.PayloadIDi)}
+	idi := sa.localID.payload(wire.PayloadIDi)
+	ps := []wire.Payload{idi}
 	if m.firstContact(sa) {
 		ps = append(ps, &wire.Notify{Kind: wire.InitialContact})
 	}
 	if !c.Remote.ID.IsZero() {
 		ps = append(ps, c.Remote.ID.payload(wire.PayloadIDr))
 	}
-	ps = append(ps, sa.authPayload(true, sa.localID, key))
+	ps = append(ps, sa.authPayload(true, idi, key))
 	child, ok := m.reserveChild(sa)
 	if !ok {
 		m.attemptFailed(sa, "no free ESP SPI", false)
@@ -82,7 +83,7 @@ func (sa *ikeSA) expectedPeer() Identity {
 
 // noSecret is the detail of an attempt that has nothing to authenticate with.
 func (sa *ikeSA) noSecret() Field {
-	return detail(fmt.Sprintf("there is no pre-shared key for %s and %s", sa.localIdentity(sa.conn), sa.expectedPeer()))
+	return detail(fmt.Sprintf("there is no pre-shared key for %s and %s", sa.localIdentity(sa.conn).Typed(), sa.expectedPeer().Typed()))
 }
 
 // initiatorSelectors are TSi and TSr of the attempt: the packet that triggered it,
@@ -94,30 +95,47 @@ func (sa *ikeSA) initiatorSelectors(cfg Child) (tsi, tsr []wire.Selector) {
 	return tsi, tsr
 }
 
-// authResponse handles the responder's answer to IKE_AUTH.
+// authResponse handles the responder's answer to IKE_AUTH. Three notifications say
+// that there is no IKE SA at the responder, whatever stands beside them, and need no
+// Delete (RFC 7296 §2.21.2). An answer that is malformed as a whole leaves none here,
+// and the responder is told so that it drops its own. Any other error that has a name
+// is about the CHILD_SA alone.
 func (m *Machine) authResponse(sa *ikeSA, ps []wire.Payload) {
 	sa.answered()
+	failure := firstError(ps)
+	if n := firstFatal(ps); n != nil {
+		m.attemptFailed(sa, n.Kind.String(), false, m.authFields(sa, n.Kind)...)
+		return
+	}
 	auth, okAuth := only[*wire.Auth](ps)
 	idr, ids := onlyID(ps, wire.PayloadIDr)
-	if !okAuth || ids != 1 {
-		if n := firstError(ps); n != nil {
-			m.attemptFailed(sa, n.Kind.String(), false, m.authFields(sa, n.Kind)...)
-			return
-		}
-		m.authRejected(sa, wire.InvalidSyntax, "the IKE_AUTH response lacks IDr or AUTH")
+	child, fault := childPayloadsOf(ps)
+	switch {
+	case (!okAuth || ids != 1) && failure != nil:
+		m.attemptFailed(sa, failure.Kind.String(), false, m.authFields(sa, failure.Kind)...)
+		return
+	case !okAuth || ids != 1:
+		m.authRejected(sa, &wire.Notify{Kind: wire.InvalidSyntax}, "the IKE_AUTH response lacks IDr or AUTH, or has several")
+		return
+	case failure == nil && fault != "":
+		m.authRejected(sa, &wire.Notify{Kind: wire.InvalidSyntax}, "the IKE_AUTH response has "+fault)
 		return
 	}
 	sa.peerID = identityOf(idr)
 	if !sa.conn.Remote.ID.accepts(sa.peerID) {
-		m.authRejected(sa, wire.AuthenticationFailed, fmt.Sprintf("the peer is %s, %s is configured", sa.peerID, sa.conn.Remote.ID))
+		m.authRejected(sa, &wire.Notify{Kind: wire.AuthenticationFailed}, fmt.Sprintf("the peer is %s, %s is configured", sa.peerID.Typed(), sa.conn.Remote.ID.Typed()))
 		return
 	}
-	if err := m.verify(sa, auth, sa.localID, sa.peerID); err != nil {
-		m.authRejected(sa, wire.AuthenticationFailed, err.Error())
+	if err := m.verify(sa, auth, sa.localID, idr); err != nil {
+		m.authRejected(sa, &wire.Notify{Kind: wire.AuthenticationFailed}, err.Error())
+		return
+	}
+	if failure != nil && !failure.Kind.Known() {
+		m.authRejected(sa, failure, "an error of an unknown type fails the whole exchange (RFC 7296 §3.10.1)")
 		return
 	}
 	m.established(sa)
-	m.authChild(sa, ps)
+	m.authChild(sa, child, failure)
 	m.resolveRedundant(sa)
 	if sa.terminate != "" {
 		sa.queue(task{kind: taskDeleteIKE, reason: sa.terminate})
@@ -129,13 +147,18 @@ func (m *Machine) authFields(sa *ikeSA, kind wire.NotifyType) []Field {
 	if kind == wire.NoProposalChosen {
 		return []Field{{"local-proposals", describeProposals(espOffers(sa.conn.Children[sa.attempt.child].ESPProposals))}}
 	}
-	return []Field{{"local-id", sa.localID.String()}, {"remote-id", sa.conn.Remote.ID.String()}}
+	return []Field{{"local-id", sa.localID.Typed()}, {"remote-id", sa.conn.Remote.ID.Typed()}}
 }
 
 // authRejected ends an SA whose responder this initiator does not accept. The
 // responder holds it for established, so it is told in an INFORMATIONAL exchange of
-// its own (RFC 7296 §2.21.2).
-func (m *Machine) authRejected(sa *ikeSA, kind wire.NotifyType, why string) {
+// its own, which ends the SA there too: by a notification that needs no Delete, or by
+// a Delete where the error has no such meaning (RFC 7296 §2.21.2).
+func (m *Machine) authRejected(sa *ikeSA, n *wire.Notify, why string) {
+	kind, tell := n.Kind, wire.Payload(n)
+	if !fatal(kind) {
+		tell = &wire.Delete{Protocol: wire.ProtocolIKE}
+	}
 	m.dropPending(sa)
 	c := sa.conn
 	if c.current == sa {
@@ -144,44 +167,41 @@ func (m *Machine) authRejected(sa *ikeSA, kind wire.NotifyType, why string) {
 	m.attemptOver(c, sa.attempt, sa, kind.String(), false, append([]Field{detail(why)}, m.authFields(sa, kind)...)...)
 	sa.failed = true
 	m.setState(sa, stateDeleting)
-	m.request(sa, wire.ExchangeInformational, []wire.Payload{&wire.Notify{Kind: kind}}, task{kind: taskAuthFailed, reason: why})
+	m.request(sa, wire.ExchangeInformational, []wire.Payload{tell}, task{kind: taskAuthFailed, reason: why})
 }
 
 // authChild sets up the CHILD_SA of an established SA's IKE_AUTH, or records why
 // there is none. The IKE SA lives on without (RFC 7296 §2.21.2).
-func (m *Machine) authChild(sa *ikeSA, ps []wire.Payload) {
+func (m *Machine) authChild(sa *ikeSA, got childPayloads, failure *wire.Notify) {
 	cfg, pending := sa.conn.Children[sa.attempt.child], sa.pending
 	sa.pending = nil
 	offers := espOffers(cfg.ESPProposals)
 	tsi, tsr := sa.initiatorSelectors(cfg)
-	answer, okSA := only[*wire.SA](ps)
-	if n := firstError(ps); n != nil || !okSA {
-		why := "the IKE_AUTH response has no SA payload"
-		if n != nil {
-			why = n.Kind.String()
-		}
+	if failure != nil {
 		m.freeSPI(pending)
-		m.childFailed(sa, cfg.Name, why, childFields(offers, nil, tsi, tsr, nil, nil)...)
+		m.childFailed(sa, cfg.Name, failure.Kind.String(), childFields(offers, nil, tsi, tsr, nil, nil)...)
 		return
 	}
-	gotI, gotR := onlyTS(ps, true), onlyTS(ps, false)
-	chosen, spi, ok := answerTo(offers, answer)
+	chosen, spi, ok := answerTo(offers, got.sa)
+	matched, _ := wire.PairUp(got.tsi, got.tsr)
 	var why string
 	switch {
 	case !ok || chosen.Protocol != suite.ProtocolESP:
 		why = "the peer chose a proposal that was not offered"
-	case !within(gotI, tsi) || !within(gotR, tsr):
+	case !within(got.tsi, tsi) || !within(got.tsr, tsr):
 		why = "the peer answered with traffic selectors outside those proposed"
+	case len(matched) == 0:
+		why = "the peer answered with traffic selectors that no packet can match"
 	default:
 		why = reservedSPI(espSPIValue(spi))
 	}
 	if why != "" {
-		m.childFailed(sa, cfg.Name, why, childFields(offers, fromWire(answer.Proposals), tsi, tsr, gotI, gotR)...)
+		m.childFailed(sa, cfg.Name, why, childFields(offers, fromWire(got.sa.Proposals), tsi, tsr, got.tsi, got.tsr)...)
 		// The peer has installed it, so it must go there too; pending keeps its SPI until then.
 		pending.failed = true
 		sa.children = append(sa.children, pending)
 		sa.queue(task{kind: taskDeleteChild, child: pending, spi: pending.spiIn, reason: why})
 		return
 	}
-	m.install(sa, pending, cfg, chosen, espSPIValue(spi), gotI, gotR)
+	m.install(sa, pending, cfg, chosen, espSPIValue(spi), got.tsi, got.tsr)
 }

@@ -3,17 +3,26 @@ package ike
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
 )
 
-// authRequest handles the initiator's IKE_AUTH request (RFC 7296 §1.2).
+// authRequest handles the initiator's IKE_AUTH request (RFC 7296 §1.2). One that is
+// malformed as a whole, which it is without SA, TSi or TSr too until childless
+// initiation comes (RFC 6023 §3), is answered INVALID_SYNTAX and nothing else before
+// anything about its identity is looked at, and leaves no IKE SA (§2.21.2).
 func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Payload) {
 	idi, ids := onlyID(ps, wire.PayloadIDi)
 	idr, idrs := onlyID(ps, wire.PayloadIDr)
-	if ids != 1 || idrs > 1 {
-		m.refuse(sa, d, h, wire.InvalidSyntax, nil, detail("one IDi and at most one IDr are needed"))
+	auth, auths := count[*wire.Auth](ps)
+	child, fault := childPayloadsOf(ps)
+	if ids != 1 || idrs > 1 || auths > 1 {
+		fault = "not one IDi, or several IDr or AUTH"
+	}
+	if fault != "" {
+		m.refuse(sa, d, h, wire.InvalidSyntax, nil, detail("the IKE_AUTH request has "+fault))
 		return
 	}
 	sa.peerID = identityOf(idi)
@@ -22,7 +31,7 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 	if idr != nil {
 		asked = identityOf(idr)
 	}
-	if why := sa.chooseConnection(asked, onlyTS(ps, true), onlyTS(ps, false)); why != "" {
+	if why := sa.chooseConnection(asked, child.tsi, child.tsr); why != "" {
 		m.authRefused(sa, d, h, why)
 		return
 	}
@@ -30,12 +39,11 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 		m.natDetected(sa)
 	}
 	sa.localID = sa.localIdentity(sa.conn)
-	auth, ok := only[*wire.Auth](ps)
-	if !ok {
-		m.authRefused(sa, d, h, fmt.Sprintf("%s sent no AUTH payload: it wants EAP, which comes with a later issue", sa.peerID))
+	if auths == 0 {
+		m.authRefused(sa, d, h, fmt.Sprintf("%s sent no AUTH payload: it wants EAP, which comes with a later issue", sa.peerID.Typed()))
 		return
 	}
-	if err := m.verify(sa, auth, sa.localID, sa.peerID); err != nil {
+	if err := m.verify(sa, auth, sa.localID, idi); err != nil {
 		m.authRefused(sa, d, h, err.Error())
 		return
 	}
@@ -44,18 +52,20 @@ func (m *Machine) authRequest(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Pa
 	if notify(ps, wire.InitialContact) != nil {
 		m.initialContact(sa)
 	}
-	answer := []wire.Payload{sa.localID.payload(wire.PayloadIDr), sa.authPayload(false, sa.localID, key)}
-	answer = append(answer, m.answerChild(sa, ps)...)
+	own := sa.localID.payload(wire.PayloadIDr)
+	answer := []wire.Payload{own, sa.authPayload(false, own, key)}
+	answer = append(answer, m.answerChild(sa, child)...)
 	m.respond(sa, d, h, answer)
 	m.resolveRedundant(sa)
 }
 
 // chooseConnection takes, of the candidates whose identities fit and whose
-// proposals allow the algorithms in use, the first that has a child for the
-// proposed selectors, or else the first. It says why there is none, "" for success.
+// proposals allow the algorithms in use, the one whose child fits the proposed
+// selectors best, the first of several. It says why there is none, "" for success.
 func (sa *ikeSA) chooseConnection(asked Identity, tsi, tsr []wire.Selector) (why string) {
 	var fits *connection
-	why = fmt.Sprintf("no connection is for %s as %s", sa.peerID, asked)
+	best := fitNone
+	why = fmt.Sprintf("no connection is for %s as %s: ", sa.peerID.Typed(), asked.Typed()) + sa.describeCandidates()
 	for _, c := range sa.candidates {
 		if !c.Remote.ID.accepts(sa.peerID) {
 			continue
@@ -64,14 +74,13 @@ func (sa *ikeSA) chooseConnection(asked Identity, tsi, tsr []wire.Selector) (why
 			continue
 		}
 		if _, _, ok := suite.Select(c.Proposals, []suite.Proposal{sa.proposal}); !ok {
-			why = fmt.Sprintf("connection %q is for %s, but does not allow %s, which IKE_SA_INIT has settled on", c.Name, sa.peerID, sa.proposal)
+			why = fmt.Sprintf("connection %q is for %s, but does not allow %s, which IKE_SA_INIT has settled on", c.Name, sa.peerID.Typed(), sa.proposal)
 			continue
 		}
-		if fits == nil {
-			fits = c
+		if choice := sa.chooseChild(c, tsi, tsr); fits == nil || choice.fit > best {
+			fits, best = c, choice.fit
 		}
-		if _, _, _, ok := sa.chooseChild(c, tsi, tsr); ok {
-			fits = c
+		if best == fitWhole {
 			break
 		}
 	}
@@ -82,23 +91,32 @@ func (sa *ikeSA) chooseConnection(asked Identity, tsi, tsr []wire.Selector) (why
 	return ""
 }
 
+// describeCandidates says who the connections are for that IKE_SA_INIT left.
+func (sa *ikeSA) describeCandidates() string {
+	var out []string
+	for i, c := range sa.candidates {
+		if i == candidatesShownMax {
+			out = append(out, fmt.Sprintf("and %d more", len(sa.candidates)-i))
+			break
+		}
+		out = append(out, fmt.Sprintf("%q is for %s as %s", c.Name, c.Remote.ID.Typed(), sa.localIdentity(c).Typed()))
+	}
+	return strings.Join(out, ", ")
+}
+
 // authRefused answers AUTHENTICATION_FAILED; the peer does not learn why, the
 // record does (RFC 7296 §2.21.2).
 func (m *Machine) authRefused(sa *ikeSA, d Datagram, h wire.Header, why string) {
-	m.refuse(sa, d, h, wire.AuthenticationFailed, nil, detail(why), Field{"remote-id", sa.peerID.String()})
+	m.refuse(sa, d, h, wire.AuthenticationFailed, nil, detail(why), Field{"remote-id", sa.peerID.Typed()})
 }
 
 // answerChild sets up the CHILD_SA that IKE_AUTH asks for and returns what the
 // response says of it: SA, TSi and TSr, or the reason why there is none.
-func (m *Machine) answerChild(sa *ikeSA, ps []wire.Payload) []wire.Payload {
-	offer, ok := only[*wire.SA](ps)
-	tsi, tsr := onlyTS(ps, true), onlyTS(ps, false)
-	if !ok || tsi == nil || tsr == nil {
-		m.childFailed(sa, "", "the IKE_AUTH request lacks SA, TSi or TSr")
-		return []wire.Payload{&wire.Notify{Kind: wire.InvalidSyntax}}
-	}
-	cfg, gotI, gotR, ok := sa.chooseChild(sa.conn, tsi, tsr)
-	if !ok {
+func (m *Machine) answerChild(sa *ikeSA, asked childPayloads) []wire.Payload {
+	offer := asked.sa
+	choice := sa.chooseChild(sa.conn, asked.tsi, asked.tsr)
+	cfg := choice.cfg
+	if choice.fit == fitNone {
 		var localTS, remoteTS []wire.Selector
 		for _, c := range sa.conn.Children {
 			localTS = append(localTS, policySelectors(c.LocalTS, sa.local.Addr())...)
@@ -108,7 +126,7 @@ func (m *Machine) answerChild(sa *ikeSA, ps []wire.Payload) []wire.Payload {
 		if len(sa.conn.Children) == 1 {
 			name = sa.conn.Children[0].Name
 		}
-		m.childFailed(sa, name, wire.TSUnacceptable.String(), childFields(nil, nil, localTS, remoteTS, tsr, tsi)...)
+		m.childFailed(sa, name, wire.TSUnacceptable.String(), childFields(nil, nil, localTS, remoteTS, asked.tsr, asked.tsi)...)
 		return []wire.Payload{&wire.Notify{Kind: wire.TSUnacceptable}}
 	}
 	own, peer := espOffers(cfg.ESPProposals), fromWire(offer.Proposals)
@@ -130,32 +148,13 @@ func (m *Machine) answerChild(sa *ikeSA, ps []wire.Payload) []wire.Payload {
 		return []wire.Payload{&wire.Notify{Kind: wire.TemporaryFailure}}
 	}
 	child.child = cfg.Name
-	if !m.install(sa, child, cfg, chosen, espSPIValue(offer.Proposals[i].SPI), gotI, gotR) {
+	if !m.install(sa, child, cfg, chosen, espSPIValue(offer.Proposals[i].SPI), choice.tsi, choice.tsr) {
 		return []wire.Payload{&wire.Notify{Kind: wire.NoProposalChosen}}
 	}
 	return []wire.Payload{
 		toWire([]suite.Proposal{chosen}, offer.Proposals[i].Number, espSPIBytes(child.spiIn)),
-		&wire.TS{Initiator: true, Selectors: gotI}, &wire.TS{Selectors: gotR},
+		&wire.TS{Initiator: true, Selectors: choice.tsi}, &wire.TS{Selectors: choice.tsr},
 	}
-}
-
-// chooseChild narrows the proposed selectors to the connection's child that admits
-// all of them, or else to the first that admits any (RFC 7296 §2.9).
-func (sa *ikeSA) chooseChild(conn *connection, tsi, tsr []wire.Selector) (cfg Child, gotI, gotR []wire.Selector, ok bool) {
-	for _, c := range conn.Children {
-		i := narrow(policySelectors(c.RemoteTS, sa.remote.Addr()), tsi)
-		r := narrow(policySelectors(c.LocalTS, sa.local.Addr()), tsr)
-		if len(i) == 0 || len(r) == 0 {
-			continue
-		}
-		if within(tsi, i) && within(tsr, r) {
-			return c, i, r, true
-		}
-		if !ok {
-			cfg, gotI, gotR, ok = c, i, r, true
-		}
-	}
-	return cfg, gotI, gotR, ok
 }
 
 // established marks an SA whose peer is authenticated.

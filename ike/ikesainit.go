@@ -140,6 +140,10 @@ func (m *Machine) initAccept(sa *ikeSA, d Datagram, msg *wire.Message) {
 			suite.Transform{Type: suite.TransformKE, ID: sa.init.group}))
 		return
 	}
+	if why := nonceFault("Nr", nonce.Data, chosen); why != "" {
+		m.noteRefusal(sa, why)
+		return
+	}
 	shared, err := sa.init.private.Finish(ke.Data)
 	if err != nil {
 		m.noteRefusal(sa, err.Error())

@@ -49,6 +49,10 @@ func (m *Machine) initRequest(d Datagram, h wire.Header) {
 	if !ok {
 		return
 	}
+	if why := nonceFault("Ni", sa.init.nonceI, sa.proposal); why != "" {
+		m.initRefuse(d, msg, &wire.Notify{Kind: wire.InvalidSyntax}, "", detail(why))
+		return
+	}
 	if m.halfOpen >= m.cfg.Limits.HalfOpenMax {
 		m.drop(nil, d, &h, fmt.Sprintf("%d IKE SAs are half-open, the limit", m.halfOpen))
 		return
@@ -127,7 +131,12 @@ func (m *Machine) initAnswer(sa *ikeSA, d Datagram, msg *wire.Message, ke *wire.
 	m.add(sa)
 	m.received(sa, d, msg.Header, msg.Payloads, false)
 	m.record(sa, Record{Kind: RecordIKEInit})
-	if err := m.deriveKeys(sa, shared); err != nil || !m.respond(sa, d, msg.Header, ps) {
+	if err := m.deriveKeys(sa, shared); err != nil {
+		m.drop(sa, d, &msg.Header, err.Error())
+		m.remove(sa)
+		return
+	}
+	if !m.respond(sa, d, msg.Header, ps) {
 		m.remove(sa)
 		return
 	}
@@ -154,12 +163,28 @@ func fitNonce(sa *ikeSA, ps []wire.Payload, at, room int) ([]byte, bool) {
 // shortestNonce is the least length of a nonce: 16 octets, half the PRF's key, and
 // what the initiator found enough.
 func shortestNonce(sa *ikeSA) int {
-	n := max(16, min(len(sa.init.nonceI), nonceBytes))
-	t, _ := sa.proposal.Find(suite.TransformPRF)
-	if prf, err := suite.NewPRF(t.ID); err == nil {
-		n = max(n, prf.KeyBytes()/2)
+	return max(leastNonce(sa.proposal), min(len(sa.init.nonceI), nonceBytes))
+}
+
+// leastNonce is the least length of a nonce that RFC 7296 §2.10 allows: 16 octets, and
+// half the key of the PRF.
+func leastNonce(p suite.Proposal) int {
+	t, _ := p.Find(suite.TransformPRF)
+	prf, err := suite.NewPRF(t.ID)
+	if err != nil {
+		return nonceBytesMin
 	}
-	return n
+	return max(nonceBytesMin, prf.KeyBytes()/2)
+}
+
+// nonceFault says that the peer's nonce is too short for a proposal, "" when it is not.
+func nonceFault(name string, nonce []byte, p suite.Proposal) string {
+	least := leastNonce(p)
+	if len(nonce) >= least {
+		return ""
+	}
+	prf, _ := p.Find(suite.TransformPRF)
+	return fmt.Sprintf("%s has %d octets; with %s it needs %d, half the PRF's key (RFC 7296 §2.10)", name, len(nonce), prf, least)
 }
 
 // candidates are the connections for a pair of addresses: those that name the

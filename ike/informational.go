@@ -119,7 +119,7 @@ func (m *Machine) informationalResponse(sa *ikeSA, ps []wire.Payload) {
 			m.removeChild(sa, t.child, t.child.spiIn, t.child.spiOut, t.reason)
 		}
 	case taskDeleteIKE:
-		m.close(sa, RecordIKEDeleted, t.reason)
+		m.close(sa, RecordIKEDeleted, t.reason, t.more...)
 	case taskLiveness:
 		m.record(sa, Record{Kind: RecordLiveness, Fields: reason("alive")})
 	case taskAuthFailed:
@@ -167,20 +167,28 @@ func (m *Machine) refuse(sa *ikeSA, d Datagram, h wire.Header, kind wire.NotifyT
 }
 
 // malformedResponse handles a response that passed its integrity check and cannot
-// be read: the ends do not understand each other, so the IKE SA goes (RFC 7296
-// §2.21.3).
+// be read: the ends do not understand each other, so the IKE SA goes, and the peer is
+// told (RFC 7296 §2.21, §2.21.3).
 func (m *Machine) malformedResponse(sa *ikeSA, err error) {
-	if sa.state != stateAuthSent {
-		m.close(sa, RecordIKEDeleted, "malformed response", detail(err.Error()))
+	const why = "malformed response"
+	switch sa.state {
+	case stateAuthSent:
+	case stateEstablished:
+		sa.answered()
+		sa.tasks = nil
+		sa.queue(task{kind: taskDeleteIKE, reason: why, more: []Field{detail(err.Error())}})
+		return
+	default:
+		m.close(sa, RecordIKEDeleted, why, detail(err.Error()))
 		return
 	}
-	kind := wire.InvalidSyntax
+	n := &wire.Notify{Kind: wire.InvalidSyntax}
 	var critical *wire.UnsupportedCriticalError
 	if errors.As(err, &critical) {
-		kind = wire.UnsupportedCriticalPayload
+		n = &wire.Notify{Kind: wire.UnsupportedCriticalPayload, Data: []byte{byte(critical.Payload)}}
 	}
 	sa.answered()
-	m.authRejected(sa, kind, "the IKE_AUTH response cannot be read: "+err.Error())
+	m.authRejected(sa, n, "the IKE_AUTH response cannot be read: "+err.Error())
 }
 
 // unopened handles a message of a known SA that is not protected by its keys: it

@@ -67,18 +67,14 @@ func (m *Machine) deriveChild(sa *ikeSA, chosen suite.Proposal, ordinal uint64) 
 }
 
 // signedOctets is what an end authenticates (RFC 7296 §2.15): its own IKE_SA_INIT
-// message as it was on the wire, the other end's nonce, and its ID under SK_p.
-func (sa *ikeSA) signedOctets(byInitiator bool, id Identity) []byte {
-	body := idBody(id)
+// message as it was on the wire, the other end's nonce, and its ID payload, as it was
+// on the wire too, under SK_p.
+func (sa *ikeSA) signedOctets(byInitiator bool, id *wire.ID) []byte {
+	body := id.Body()
 	if byInitiator {
 		return suite.SignedOctets(sa.keys.prf, sa.init.request, sa.init.nonceR, sa.keys.Pi, body)
 	}
 	return suite.SignedOctets(sa.keys.prf, sa.init.response, sa.init.nonceI, sa.keys.Pr, body)
-}
-
-// idBody is an ID payload without its generic header, which is what AUTH covers.
-func idBody(id Identity) []byte {
-	return append([]byte{byte(id.Type), 0, 0, 0}, id.Data...)
 }
 
 // randomSPI draws an IKE SPI that no SA here has.

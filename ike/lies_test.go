@@ -48,8 +48,8 @@ func add(more ...wire.Payload) lie {
 	return func(ps []wire.Payload) []wire.Payload { return append(slices.Clone(ps), more...) }
 }
 
-// liePair lets a initiate to b, with one lie told in one message, and waits.
-func liePair(t *testing.T, exchange wire.ExchangeType, response bool, l lie, settings ...string) *testnet {
+// quietPair are machines a and b that fit each other, and write no ladder.
+func quietPair(t *testing.T, settings ...string) *testnet {
 	t.Helper()
 	n := newTestnet()
 	n.quiet = true
@@ -58,6 +58,20 @@ func liePair(t *testing.T, exchange wire.ExchangeType, response bool, l lie, set
 			t.Fatal(err)
 		}
 	}
+	return n
+}
+
+// liePair lets a initiate to b, with one lie told in one message, and waits.
+func liePair(t *testing.T, exchange wire.ExchangeType, response bool, l lie, settings ...string) *testnet {
+	t.Helper()
+	n := quietPair(t, settings...)
+	n.lieOnce(t, exchange, response, l)
+	return n
+}
+
+// lieOnce lets a initiate to b, with one lie told in one message, and waits.
+func (n *testnet) lieOnce(t *testing.T, exchange wire.ExchangeType, response bool, l lie) {
+	t.Helper()
 	told := false
 	n.lie = func(e *Exchange, ps []wire.Payload) []wire.Payload {
 		if told && e.Protected || e.Type != exchange || e.Response != response {
@@ -74,7 +88,6 @@ func liePair(t *testing.T, exchange wire.ExchangeType, response bool, l lie, set
 	for _, p := range n.problems {
 		t.Error(p)
 	}
-	return n
 }
 
 // wantRecord holds that a node has a record of a kind whose fields hold a text.
@@ -177,10 +190,6 @@ func TestShortNonce(t *testing.T) {
 	if got := len(n.sent[1].first); got > len(n.sent[0].first) {
 		t.Errorf("the response has %d octets, the request %d", got, len(n.sent[0].first))
 	}
-	// 16 octets are less than half the key of PRF_HMAC_SHA2_384: no answer at all.
-	tooShort := with(func(p *wire.Nonce) { p.Data = p.Data[:16] })
-	n = liePair(t, wire.ExchangeIKESAInit, false, tooShort)
-	wantRecord(t, n.node("b"), RecordDropped, "unproven address")
 }
 
 // TestAuthResponseLies holds what an initiator makes of IKE_AUTH responses that are
@@ -194,7 +203,7 @@ func TestAuthResponseLies(t *testing.T) {
 		kind       RecordKind
 		lie        lie
 	}{
-		{"no IDr", "lacks IDr", RecordIKEFailed, without[*wire.ID]},
+		{"no IDr", "lacks IDr or AUTH", RecordIKEFailed, without[*wire.ID]},
 		{"no AUTH", "lacks IDr or AUTH", RecordIKEFailed, without[*wire.Auth]},
 		{"two AUTH", "lacks IDr or AUTH", RecordIKEFailed, twice[*wire.Auth]},
 		{"another identity", "b.example is configured", RecordIKEFailed, with(func(p *wire.ID) { p.Data = []byte("c.example") })},
@@ -208,12 +217,10 @@ func TestAuthResponseLies(t *testing.T) {
 		{"NO_PROPOSAL_CHOSEN alone", "local-proposals", RecordIKEFailed, func([]wire.Payload) []wire.Payload {
 			return []wire.Payload{&wire.Notify{Kind: wire.NoProposalChosen}}
 		}},
-		{"no SA", "has no SA payload", RecordChildFailed, without[*wire.SA]},
 		{"an error beside AUTH", "INTERNAL_ADDRESS_FAILURE", RecordChildFailed, add(&wire.Notify{Kind: wire.InternalAddressFailure})},
 		{"another proposal", "not offered", RecordChildFailed, sa(func(p *wire.Proposal) { p.Transforms[0].KeyBits = 192 })},
 		{"a proposal number that was not offered", "not offered", RecordChildFailed, sa(func(p *wire.Proposal) { p.Number = 9 })},
 		{"a reserved SPI", "is reserved", RecordChildFailed, sa(func(p *wire.Proposal) { p.SPI = []byte{0, 0, 0, 255} })},
-		{"no selectors", "outside those proposed", RecordChildFailed, without[*wire.TS]},
 		{"wider selectors", "outside those proposed", RecordChildFailed, with(func(p *wire.TS) { p.Selectors = selectors("10.0.0.0/8") })},
 		{"wider selectors for one end alone", "outside those proposed", RecordChildFailed, func(ps []wire.Payload) []wire.Payload {
 			for _, p := range ps {
@@ -242,7 +249,7 @@ func TestAuthResponseLies(t *testing.T) {
 			// Whatever the responder thought, nothing is left of it, but where the
 			// lie was that it refused.
 			if len(n.children) != 0 && !strings.Contains(tc.name, "AUTHENTICATION_FAILED") && !strings.Contains(tc.name, "NO_PROPOSAL_CHOSEN") &&
-				!strings.Contains(tc.name, "no SA") && !strings.Contains(tc.name, "an error beside") {
+				!strings.Contains(tc.name, "an error beside") {
 				t.Errorf("%d CHILD_SAs are left", len(n.children))
 			}
 		})
@@ -259,16 +266,14 @@ func TestAuthRequestLies(t *testing.T) {
 	}{
 		{"no IDi", "one IDi", RecordIKEFailed, func(ps []wire.Payload) []wire.Payload { return ps[1:] }, "INVALID_SYNTAX"},
 		{"no AUTH", "EAP", RecordIKEFailed, without[*wire.Auth], "AUTHENTICATION_FAILED"},
-		{"someone else", "no connection is for mallory", RecordIKEFailed, with(func(p *wire.ID) { p.Data = []byte("mallory") }), "AUTHENTICATION_FAILED"},
-		{"asks for someone else", "as mallory", RecordIKEFailed, func(ps []wire.Payload) []wire.Payload {
+		{"someone else", "no connection is for fqdn:mallory as fqdn:b.example: \"ike\" is for fqdn:a.example as fqdn:b.example", RecordIKEFailed, with(func(p *wire.ID) { p.Data = []byte("mallory") }), "AUTHENTICATION_FAILED"},
+		{"asks for someone else", "as fqdn:mallory", RecordIKEFailed, func(ps []wire.Payload) []wire.Payload {
 			id, _ := onlyID(ps, wire.PayloadIDr)
 			id.Data = []byte("mallory")
 			return ps
 		}, "AUTHENTICATION_FAILED"},
 		{"another bit in AUTH", "does not verify", RecordIKEFailed, with(func(p *wire.Auth) { p.Data[3] ^= 1 }), "AUTHENTICATION_FAILED"},
 		{"a signature", "a pre-shared key is needed", RecordIKEFailed, with(func(p *wire.Auth) { p.Method = wire.AuthDigitalSignature }), "AUTHENTICATION_FAILED"},
-		{"no SA", "lacks SA", RecordChildFailed, without[*wire.SA], "INVALID_SYNTAX"},
-		{"one TS", "lacks SA", RecordChildFailed, func(ps []wire.Payload) []wire.Payload { return ps[:len(ps)-1] }, "INVALID_SYNTAX"},
 		{"a reserved SPI", "is reserved", RecordChildFailed, with(func(p *wire.SA) { p.Proposals[0].SPI = []byte{0, 0, 0, 1} }), "NO_PROPOSAL_CHOSEN"},
 		{"a group in IKE_AUTH", "child", RecordChildInstalled, with(func(p *wire.SA) {
 			p.Proposals[0].Transforms = append(p.Proposals[0].Transforms, wire.Transform{Type: wire.TransformKE, ID: suite.KEX25519})
@@ -290,13 +295,7 @@ func TestAuthRequestLies(t *testing.T) {
 // TestInformationalResponseLies holds that a response that cannot be read ends an
 // established IKE SA at the end that got it (RFC 7296 §2.21.3).
 func TestInformationalResponseLies(t *testing.T) {
-	n := newTestnet()
-	n.quiet = true
-	for _, end := range [][3]string{{"a", "192.0.2.1", "198.51.100.1"}, {"b", "198.51.100.1", "192.0.2.1"}} {
-		if _, err := addMachine(n, end[0], end[1], end[2], nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n := quietPair(t)
 	n.step(n.node("a"), Command{Kind: Initiate, Connection: "ike"})
 	n.settle()
 	n.lie = func(e *Exchange, ps []wire.Payload) []wire.Payload {
@@ -308,6 +307,7 @@ func TestInformationalResponseLies(t *testing.T) {
 	n.step(n.node("a"), Command{Kind: Liveness, Connection: "ike"})
 	n.settle()
 	wantRecord(t, n.node("a"), RecordIKEDeleted, "malformed response")
+	wantRecord(t, n.node("b"), RecordIKEDeleted, "the peer deleted it")
 }
 
 func established(node *testnode) (count int) {

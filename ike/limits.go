@@ -45,12 +45,14 @@ const (
 	peerSPIsMax              = 1 << 16 // initiators' SPIs remembered per generation (streams.go)
 	unprotectedRepliesWindow = time.Second
 	detailBytesMax           = 512
+	candidatesShownMax       = 4   // connections in the record of a peer that none is for
 	saDescriptionBytesMax    = 256 // proposals of one SA payload in Exchange.Payloads
 )
 
 // Sizes and numbers of the protocol.
 const (
-	nonceBytes             = 32 // RFC 7296 §2.10 has 16 at least and half the PRF's key
+	nonceBytes             = 32 // half the key of the PRF that has the longest, HMAC-SHA-512 (RFC 7296 §2.10)
+	nonceBytesMin          = 16 // RFC 7296 §2.10
 	childIVKeyBytes        = 32
 	portIKE                = 500
 	portNATT               = 4500

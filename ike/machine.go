@@ -206,6 +206,7 @@ func (m *Machine) response(sa *ikeSA, d Datagram, h wire.Header) {
 	}
 	msg, err := wire.Parse(d.Payload)
 	if err != nil {
+		sa.init.unread = err.Error()
 		m.drop(sa, d, &h, err.Error())
 		return
 	}
@@ -265,7 +266,7 @@ func (m *Machine) incomingRequest(sa *ikeSA, d Datagram, h wire.Header) {
 		return
 	}
 	m.heard(sa, d)
-	sa.init.received += len(d.Payload)
+	sa.proven = true
 	inner, err := ps.parse()
 	if err != nil {
 		m.received(sa, d, h, nil, true)

@@ -93,8 +93,7 @@ func (m *Machine) respond(sa *ikeSA, d Datagram, h wire.Header, ps []wire.Payloa
 }
 
 // repeatResponse answers a repeated request with the octets of the first answer
-// (RFC 7296 §2.1). Before authentication it does so only as far as the requests
-// pay for it.
+// (RFC 7296 §2.1). That of IKE_SA_INIT only as far as the requests pay for it.
 func (m *Machine) repeatResponse(sa *ikeSA, d Datagram) {
 	last := sa.last
 	sa.init.received += len(d.Payload)
@@ -108,10 +107,11 @@ func (m *Machine) repeatResponse(sa *ikeSA, d Datagram) {
 	m.send(sa, last.response, d.Local, d.Remote, last.info)
 }
 
-// affords takes n octets off what a responder may still send to a peer that has
-// not authenticated itself; false when they are not left.
+// affords takes n octets off what a responder may still send to a peer that has not
+// shown that it gets what is sent to it; false when they are not left. A request whose
+// integrity check holds shows that, and is answered whatever its size (RFC 7296 §2.11).
 func (sa *ikeSA) affords(n int) bool {
-	if sa.initiator || sa.establishedAt != 0 {
+	if sa.initiator || sa.proven {
 		return true
 	}
 	if sa.init.sent+n > sa.init.received {

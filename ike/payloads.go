@@ -1,17 +1,26 @@
 package ike
 
-import "github.com/ikelab/ikelab/ike/wire"
+import (
+	"fmt"
+
+	"github.com/ikelab/ikelab/ike/wire"
+)
 
 // only is the one payload of a Go type; ok is false when there is none or more
 // than one.
 func only[P wire.Payload](ps []wire.Payload) (found P, ok bool) {
-	n := 0
+	found, n := count[P](ps)
+	return found, n == 1
+}
+
+// count is the last payload of a Go type and how many there are.
+func count[P wire.Payload](ps []wire.Payload) (last P, n int) {
 	for _, p := range ps {
 		if x, is := p.(P); is {
-			found, n = x, n+1
+			last, n = x, n+1
 		}
 	}
-	return found, n == 1
+	return last, n
 }
 
 // onlyID is the one ID payload of a kind.
@@ -24,20 +33,30 @@ func onlyID(ps []wire.Payload, kind wire.PayloadType) (found *wire.ID, n int) {
 	return found, n
 }
 
-// onlyTS are the selectors of the one TSi or TSr payload, nil when there is none
-// or more than one.
-func onlyTS(ps []wire.Payload, initiator bool) []wire.Selector {
-	var found []wire.Selector
-	n := 0
+// childPayloads are those by which a message sets up a CHILD_SA.
+type childPayloads struct {
+	sa       *wire.SA
+	tsi, tsr []wire.Selector
+}
+
+// childPayloadsOf reads them; fault says which are missing or there more than once,
+// "" for none. A message with such a fault is malformed as a whole.
+func childPayloadsOf(ps []wire.Payload) (c childPayloads, fault string) {
+	var sas, tsis, tsrs int
+	c.sa, sas = count[*wire.SA](ps)
 	for _, p := range ps {
-		if x, is := p.(*wire.TS); is && x.Initiator == initiator {
-			found, n = x.Selectors, n+1
+		switch ts, is := p.(*wire.TS); {
+		case !is:
+		case ts.Initiator:
+			c.tsi, tsis = ts.Selectors, tsis+1
+		default:
+			c.tsr, tsrs = ts.Selectors, tsrs+1
 		}
 	}
-	if n != 1 {
-		return nil
+	if sas != 1 || tsis != 1 || tsrs != 1 {
+		fault = fmt.Sprintf("%d SA, %d TSi and %d TSr payloads, where one of each is needed", sas, tsis, tsrs)
 	}
-	return found
+	return c, fault
 }
 
 // notify is the first notification of a kind, nil for none.
@@ -54,6 +73,16 @@ func notify(ps []wire.Payload, kind wire.NotifyType) *wire.Notify {
 func firstError(ps []wire.Payload) *wire.Notify {
 	for _, p := range ps {
 		if n, is := p.(*wire.Notify); is && n.Kind.IsError() {
+			return n
+		}
+	}
+	return nil
+}
+
+// firstFatal is the first notification that ends an IKE SA by itself, nil for none.
+func firstFatal(ps []wire.Payload) *wire.Notify {
+	for _, p := range ps {
+		if n, is := p.(*wire.Notify); is && fatal(n.Kind) {
 			return n
 		}
 	}

@@ -114,7 +114,11 @@ func (m *Machine) giveUp(sa *ikeSA) {
 	}})
 	switch sa.state {
 	case stateInitSent, stateAuthSent:
-		m.attemptFailed(sa, fmt.Sprintf("no response to %s", out.info.Type), true)
+		var more []Field
+		if sa.state == stateInitSent && sa.init.unread != "" {
+			more = append(more, detail("one came that cannot be read: "+sa.init.unread))
+		}
+		m.attemptFailed(sa, fmt.Sprintf("no response to %s", out.info.Type), true, more...)
 	case stateDeleting:
 		m.close(sa, RecordIKEDeleted, out.task.reason, detail("the peer never confirmed it"))
 	default:

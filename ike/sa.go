@@ -34,6 +34,9 @@ type ikeSA struct {
 	state      saState
 	gone       bool
 	failed     bool // its failure is recorded; what follows only tells the peer
+	// proven says that the peer has sealed a request, so it got what this responder
+	// answered to IKE_SA_INIT, where it says to be or close to it.
+	proven bool
 
 	spiI, spiR    wire.SPI
 	local, remote netip.AddrPort
@@ -75,6 +78,7 @@ type initState struct {
 	cookie            []byte
 	restarts          int
 	refusal           string // an unauthenticated error notification, believed when the timer ends
+	unread            string // what was wrong with a response that could not be read
 	received, sent    int    // responder: octets before authentication
 	key               initKey
 }
@@ -117,6 +121,7 @@ type task struct {
 	child  *childSA
 	spi    uint32 // taskDeleteChild: the SPI to name
 	reason string
+	more   []Field // behind the reason, in the record
 }
 
 // connectionName is the connection an SA is known to be for, "" while a responder

@@ -11,7 +11,7 @@ import (
 )
 
 // errNotProtected is a message that should be an SK payload and is not.
-var errNotProtected = errors.New("not protected: the message is not one Encrypted payload")
+var errNotProtected = errors.New("not protected: the message does not end with an Encrypted payload")
 
 // skSender seals one direction's messages.
 type skSender struct {
@@ -34,6 +34,12 @@ func (s *skSender) seal(h wire.Header, ps []wire.Payload) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.sealText(h, wire.FirstType(ps), text)
+}
+
+// sealText writes SK with payloads that are octets already, first the type of the
+// first of them.
+func (s *skSender) sealText(h wire.Header, first wire.PayloadType, text []byte) ([]byte, error) {
 	align := s.crypter.AlignBytes()
 	padding := (align - (len(text)+1)%align) % align
 	text = append(text, make([]byte, padding)...)
@@ -42,7 +48,7 @@ func (s *skSender) seal(h wire.Header, ps []wire.Payload) ([]byte, error) {
 	ivBytes, icvBytes := s.crypter.IVBytes(), s.crypter.ICVBytes()
 	body := make([]byte, ivBytes+len(text)+icvBytes)
 	b, err := (&wire.Message{Header: h, Payloads: []wire.Payload{
-		&wire.Encrypted{First: wire.FirstType(ps), Body: body},
+		&wire.Encrypted{First: first, Body: body},
 	}}).Append(nil)
 	if err != nil {
 		return nil, err
@@ -66,12 +72,13 @@ type opened struct {
 	text  []byte // with padding
 }
 
-// open checks and decrypts a message of the peer. The message is left as it is.
+// open checks and decrypts a message of the peer. The message is left as it is. What
+// stands before SK is covered by the integrity check (RFC 7296 §3.14) and ignored.
 func (m *Machine) open(sa *ikeSA, b []byte, msg *wire.Message) (opened, error) {
-	if len(msg.Payloads) != 1 || sa.keys.receive == nil {
+	if len(msg.Payloads) == 0 || sa.keys.receive == nil {
 		return opened{}, errNotProtected
 	}
-	sk, ok := msg.Payloads[0].(*wire.Encrypted)
+	sk, ok := msg.Payloads[len(msg.Payloads)-1].(*wire.Encrypted)
 	if !ok {
 		return opened{}, errNotProtected
 	}

@@ -30,6 +30,7 @@ type testnet struct {
 	quiet    bool                                                // write no log
 	deaf     bool                                                // nothing arrives by itself
 	lie      func(e *Exchange, ps []wire.Payload) []wire.Payload // changes what is sent, nil for not this one
+	garble   func(text []byte) []byte                            // changes the plaintext of what lie has changed
 	children map[string]ChildSA                                  // by holder and inbound SPI, installed now
 	spis     map[string]string                                   // every inbound SPI ever given out
 	boots    map[string]int
@@ -190,7 +191,12 @@ func (n *testnet) step(node *testnode, ev Event) {
 func (n *testnet) record(node *testnode, r Record) {
 	node.records = append(node.records, r)
 	switch r.Kind {
-	case RecordSent, RecordReceived:
+	case RecordReceived:
+		if r.Exchange.Protected && !r.Exchange.Response {
+			node.proven[r.Remote.Addr()] = true // it has what was answered to IKE_SA_INIT
+		}
+		return
+	case RecordSent:
 		return
 	case RecordKeys:
 		n.learnKeys(node, r.IKE, r.Keys)
@@ -361,7 +367,13 @@ func (n *testnet) falsify(node *testnode, f *flight) {
 	}
 	var b []byte
 	if f.info.Protected {
-		b, err = sa.keys.send.seal(msg.Header, ps)
+		var text []byte
+		if text, err = wire.AppendPayloads(nil, ps); err == nil && n.garble != nil {
+			text = n.garble(text)
+		}
+		if err == nil {
+			b, err = sa.keys.send.sealText(msg.Header, wire.FirstType(ps), text)
+		}
 	} else {
 		b, err = (&wire.Message{Header: msg.Header, Payloads: ps}).Append(nil)
 	}

@@ -21,8 +21,8 @@ func intersect(a, b wire.Selector) (wire.Selector, bool) {
 		return wire.Selector{}, false
 	}
 	switch {
-	case a.IsOpaque() && (b.IsOpaque() || anyPort(b)):
-	case b.IsOpaque() && anyPort(a):
+	case a.IsOpaque() && (b.IsOpaque() || b.AnyPort()):
+	case b.IsOpaque() && a.AnyPort():
 		out.StartPort, out.EndPort = b.StartPort, b.EndPort
 	case a.IsOpaque() || b.IsOpaque():
 		return wire.Selector{}, false
@@ -43,9 +43,6 @@ func intersect(a, b wire.Selector) (wire.Selector, bool) {
 	}
 	return out, true
 }
-
-// anyPort reports whether the selector admits every port, seen or not.
-func anyPort(s wire.Selector) bool { return s.StartPort == 0 && s.EndPort == 65535 }
 
 // contains reports whether outer admits everything that inner does.
 func contains(outer, inner wire.Selector) bool {

@@ -93,6 +93,10 @@ var notifyNames = map[NotifyType]string{
 	PPKIdentityKey:                  "PPK_IDENTITY_KEY",
 }
 
+// Known reports whether the type has a name. An error of any other type says that the
+// whole request has failed (RFC 7296 §3.10.1).
+func (t NotifyType) Known() bool { return notifyNames[t] != "" }
+
 // String is IANA's name ("NAT_DETECTION_SOURCE_IP"), or "NOTIFY_n" for a number
 // without one, private ones among them.
 func (t NotifyType) String() string {
