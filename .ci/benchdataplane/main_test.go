@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ikelab/ikelab/node/daemon"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // TestMain is, in a child, an end of a tunnel or of traffic: the program under test executes itself.
@@ -37,6 +38,7 @@ func TestContenders(t *testing.T) {
 		t.Skipf("needs a TUN device: %v; cure: modprobe tun", err)
 	}
 	_ = tun.Close()
+	hosttest.Alone(t)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -19,12 +19,14 @@ import (
 // soaking says that this is make soak: tests run longer labs, and more often.
 func soaking() bool { return os.Getenv("IKELAB_SOAK") != "" }
 
-// namespaces skips a test where the program cannot run labs in namespaces.
+// namespaces skips a test where the program cannot run labs in namespaces, and takes the test's share of the host
+// unless it has it alone already.
 func namespaces(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs network namespaces; cure: run as root")
+		hosttest.Lacks(t, "network namespaces", "run as root")
 	}
+	hosttest.Share(t)
 }
 
 // Labs that make test runs in real time last at most so long.
@@ -34,6 +36,7 @@ const realTimeMax = 20 * time.Second
 // events in the same order, unless it states why not and stands in enginesMayDiffer. make soak takes the long ones
 // along, and does each ten times.
 func TestExamplesInNamespaces(t *testing.T) {
+	hosttest.Alone(t)
 	namespaces(t)
 	runs := 1
 	if soaking() {
@@ -141,8 +144,8 @@ expect "there is a tunnel" {
 // TestTcpdumpAgrees: what tcpdump sees in a node's namespace, decrypted by tshark with the tables that the run wrote,
 // is what the run's own capture says.
 func TestTcpdumpAgrees(t *testing.T) {
-	namespaces(t)
 	t.Parallel()
+	namespaces(t)
 	tool := hosttest.Program(t, "tshark")
 	hosttest.Program(t, "tcpdump")
 	dir := t.TempDir()
@@ -194,8 +197,8 @@ func packetLines(t *testing.T, tool, dir, file, filter string) []string {
 
 // TestEngineIsNamed: what a run says of its time is true.
 func TestEngineIsNamed(t *testing.T) {
-	namespaces(t)
 	t.Parallel()
+	namespaces(t)
 	o := process(t, program(t), nil, "run", "--engine", "netns", "--until", "200ms", example("trap"))
 	if !strings.Contains(o.out, fmt.Sprintf("%s of real time", "0.200 s")) {
 		t.Errorf("it is not said that the time was real:\n%s%s", o.out, o.err)

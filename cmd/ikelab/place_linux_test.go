@@ -94,9 +94,7 @@ func id(name string) string { return fmt.Sprintf("st%d-%s", os.Getpid(), name) }
 // newPlace begins a test that makes namespaces, and sees to it that none stay.
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs network namespaces; cure: run as root")
-	}
+	namespaces(t)
 	p := &place{t: t, state: filepath.Join(t.TempDir(), "state"), path: program(t)}
 	t.Cleanup(func() {
 		if o := p.run("down", "--all"); o.status != exitOK {

@@ -350,6 +350,7 @@ func TestTwoLabs(t *testing.T) {
 // TestHundredNodes: a lab with a hundred nodes stands, and goes.
 func TestHundredNodes(t *testing.T) {
 	t.Parallel()
+	hosttest.Alone(t)
 	p := newPlace(t)
 	before := hostState(t)
 	lab := write(t, "many.hcl", strings.Replace(`

@@ -15,8 +15,8 @@ import (
 // TestTwoCharons: two daemons side by side set a tunnel up, real packets cross it, what they say about it is read,
 // and each end can take it down.
 func TestTwoCharons(t *testing.T) {
-	strongswan := tree(t)
 	t.Parallel()
+	strongswan := tree(t)
 	a, b := pair(t, false)
 	charonA, charonB := a.charon(strongswan, connections(a, b)), b.charon(strongswan, connections(b, a))
 	ctx := deadline(t)
@@ -75,8 +75,8 @@ func TestTwoCharons(t *testing.T) {
 
 // TestCloseTellsThePeer: a daemon that is ended in order deletes its SAs; one that is killed does not.
 func TestCloseTellsThePeer(t *testing.T) {
-	strongswan := tree(t)
 	t.Parallel()
+	strongswan := tree(t)
 	a, b := pair(t, false)
 	charonB := b.charon(strongswan, connections(b, a))
 	ctx := deadline(t)
@@ -114,8 +114,8 @@ func TestCloseTellsThePeer(t *testing.T) {
 
 // TestErrorsSayWhatCharonSays: what swanctl or the log says about a mistake is in the error.
 func TestErrorsSayWhatCharonSays(t *testing.T) {
-	strongswan := tree(t)
 	t.Parallel()
+	strongswan := tree(t)
 	a, b := pair(t, false)
 
 	mistaken := strings.Replace(connections(a, b), "aes256gcm16-prfsha384-x25519", "rot13", 1)
@@ -143,8 +143,8 @@ func TestErrorsSayWhatCharonSays(t *testing.T) {
 
 // TestNothingIsLeft: a daemon mounts nothing on the host, and takes its device with it.
 func TestNothingIsLeft(t *testing.T) {
-	strongswan := tree(t)
 	t.Parallel()
+	strongswan := tree(t)
 	a, b := pair(t, false)
 	c := a.charon(strongswan, connections(a, b))
 	text, err := os.ReadFile("/proc/self/mounts")

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree is the unpacked strongSwan. Without it the test skips by name.
+// tree is the unpacked strongSwan, and the test's turn on the host. Without it the test skips by name.
 func tree(t *testing.T) daemon.Tree {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -37,6 +37,7 @@ func tree(t *testing.T) daemon.Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
+	hosttest.Share(t)
 	return found
 }
 

@@ -136,8 +136,8 @@ func TestHostMeetsCharonAgain(t *testing.T) {
 // meet makes both ends, and no tunnel yet.
 func meet(t *testing.T, v6 bool) *encounter {
 	t.Helper()
-	strongswan := tree(t)
 	t.Parallel()
+	strongswan := tree(t)
 	r := &encounter{T: t}
 	r.theirs, r.ours = pair(t, v6)
 	prefixes := r.ours.prefixes()

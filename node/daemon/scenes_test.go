@@ -34,8 +34,8 @@ type scene struct {
 // tunnel makes one. edit changes charon's configuration, change ours.
 func tunnel(t *testing.T, edit *strings.Replacer, change ...func(*ike.Config)) *scene {
 	t.Helper()
-	strongswan := tree(t)
 	t.Parallel()
+	strongswan := tree(t)
 	s := &scene{T: t}
 	s.near, s.away, s.ours = far(t, false, forIKE, forESP, change...)
 	text := connections(s.near, s.away)

@@ -35,11 +35,16 @@ import (
 const patience = 60 * time.Second
 
 // needKernel skips a test by name where this process may not make namespaces and TUN
-// devices.
+// devices, and takes its turn on the host: benchmarks have it alone.
 func needKernel(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		if _, err := os.Stat(tunCloneDevice); err == nil {
+			if _, measures := t.(*testing.B); measures {
+				hosttest.Alone(t)
+			} else {
+				hosttest.Share(t)
+			}
 			return
 		}
 	}

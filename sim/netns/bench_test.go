@@ -14,9 +14,7 @@ import (
 // for every packet besides, and one that is the kernel's, in turn. The ratio says what a
 // model costs.
 func BenchmarkLink(b *testing.B) {
-	if !canRun() {
-		b.Skip("needs network namespaces; cure: run as root")
-	}
+	root(b)
 	hosttest.Program(b, "iperf3")
 	var rates [3]float64
 	for b.Loop() {

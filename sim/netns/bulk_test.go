@@ -20,6 +20,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/ikelab/ikelab/impair"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/ikelab/ikelab/sim"
 )
 
@@ -194,6 +195,7 @@ node "y" {
 // arrives as it was sent, also over links that lose, break, repeat and reorder.
 func TestBulk(t *testing.T) {
 	t.Parallel()
+	hosttest.Alone(t)
 	for name, c := range map[string]struct {
 		link   string
 		bytes  int
@@ -215,6 +217,7 @@ func TestBulk(t *testing.T) {
 // many at once.
 func TestBulkInTunnel(t *testing.T) {
 	t.Parallel()
+	hosttest.Alone(t)
 	for name, encap := range map[string]string{"in UDP": "encap = true", "bare": "encap = false"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

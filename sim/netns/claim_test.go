@@ -16,11 +16,17 @@ import (
 	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
-// root skips a test that cannot make namespaces.
-func root(t *testing.T) {
+// root skips a test that cannot make namespaces, and takes its turn on the host: benchmarks
+// have it alone.
+func root(t testing.TB) {
 	t.Helper()
 	if !canRun() {
-		t.Skip("needs network namespaces; cure: run as root, or: unshare --map-root-user --net --mount")
+		hosttest.Lacks(t, "network namespaces", "run as root, or: unshare --map-root-user --net --mount")
+	}
+	if _, measures := t.(*testing.B); measures {
+		hosttest.Alone(t)
+	} else {
+		hosttest.Share(t)
 	}
 }
 

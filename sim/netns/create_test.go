@@ -85,9 +85,7 @@ func BenchmarkCreate(b *testing.B) {
 	} {
 		for _, n := range []int{10, 200} {
 			b.Run(fmt.Sprintf("%s-%d", kind.name, n), func(b *testing.B) {
-				if !canRun() {
-					b.Skip("needs network namespaces; cure: run as root")
-				}
+				root(b)
 				plan := load(b, kind.lab(n))
 				var made, removed time.Duration
 				for b.Loop() {

@@ -126,9 +126,7 @@ func (d *delayTap) Packet(at time.Duration, node, iface int, direction impair.Di
 // box's ends of it, and from one process to another, with what two kernels and a router
 // take besides.
 func BenchmarkDelay(b *testing.B) {
-	if !canRun() {
-		b.Skip("needs network namespaces; cure: run as root")
-	}
+	root(b)
 	const delay = 10 * time.Millisecond
 	for b.Loop() {
 		r, err := sim.New(load(b, hosts), sim.Options{})
