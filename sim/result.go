@@ -279,6 +279,10 @@ type ExchangeRow struct {
 	// Discarded says why To threw the message away that arrived, empty when it did
 	// not.
 	Discarded string `json:"discarded,omitempty"`
+	// Label and Faults are for messages that a capture has and no node of ours
+	// sent: what stands in place of exchange and message ID, and what is wrong.
+	Label  string   `json:"-"`
+	Faults []string `json:"-"`
 	// Bytes is the length of the IKE message itself.
 	Bytes int `json:"bytes"`
 	// Payloads describes the message's payloads, those of the Encrypted

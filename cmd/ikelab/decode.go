@@ -35,8 +35,9 @@ func newDecodeCommand(std stdio) *cobra.Command {
 		Short: "Show the IKEv2 and ESP of a capture, decrypted with its keys",
 		Long: `decode reads a capture (pcap or pcapng, gzipped or not; - is standard input) and prints one
 line per packet: IKEv2 with its payloads, ESP and AH, in UDP, TCP or bare, fragments put
-together, and then a summary of all SAs. Gaps in sequence numbers, replays and retransmissions
-are marked.
+together, and then a summary of all SAs. Gaps in sequence numbers, late packets, replays and
+retransmissions are marked, and packets that were captured twice. What a message does that an RFC
+forbids is a remark.
 
 --keys DIR names a folder with Wireshark's tables ikev2_decryption_table and esp_sa, such as
 the folder wireshark that run --out writes. Decoding knows algorithms that negotiation
@@ -46,7 +47,8 @@ refuses (3DES, AES-CCM, NULL, HMAC-MD5 and others).
 --ladder draws the exchanges instead, as run does.
 
 Exit status: 0 all was read; 1 something was malformed or an integrity check value wrong;
-2 FILE is no capture or cannot be read, or the command line is wrong; 4 an internal or IO error.`,
+2 FILE is no capture or cannot be read, or the command line is wrong; 3 nothing was wrong, and a
+link type or a tunnel was not looked into, which is named; 4 an internal or IO error.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.asJSON && f.ladder {
@@ -103,6 +105,9 @@ func decodeCapture(ctx context.Context, std stdio, name string, f decodeFlags) e
 	})
 	err = d.Run(r)
 	interrupted := errors.Is(err, context.Canceled)
+	for _, u := range d.Unread() {
+		_, _ = fmt.Fprintf(std.err, "ikelab: %s: %s is not looked into: what IKE, ESP and AH there is in it (%s) is not shown\n", name, u.Name, frames(u.Frames))
+	}
 	if err == nil || interrupted {
 		err = decodeEnd(std, out, d, r, f)
 	}
@@ -116,8 +121,18 @@ func decodeCapture(ctx context.Context, std stdio, name string, f decodeFlags) e
 		return silent(exitInterrupted)
 	case !d.Stats().Clean():
 		return silent(exitFailed)
+	case d.Stats().Unread > 0:
+		return silent(exitCapability)
 	}
 	return nil
+}
+
+// frames is a number of frames.
+func frames(n uint64) string {
+	if n == 1 {
+		return "1 frame"
+	}
+	return fmt.Sprintf("%d frames", n)
 }
 
 // prompt reads a capture that is perhaps still being made: before it waits for more, what was decoded is printed.
@@ -204,7 +219,7 @@ func ladderOf(rows []decode.Row, omitted uint64) *sim.Result {
 		result.Exchanges = append(result.Exchanges, sim.ExchangeRow{
 			At: row.At, Arrived: arrived, ArrivedAt: row.ArrivedAt, Lost: !arrived, Reason: "not seen again", From: row.From, To: row.To,
 			Exchange: row.Exchange, MessageID: row.MessageID, Response: row.Response, FromInitiator: row.FromInitiator,
-			Retransmission: row.Retransmission, Bytes: row.Bytes, Payloads: row.Payloads,
+			Retransmission: row.Retransmission, Bytes: row.Bytes, Payloads: row.Payloads, Label: row.Label, Faults: row.Faults,
 		})
 	}
 	return result

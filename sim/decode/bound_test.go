@@ -51,7 +51,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	for name, n := range map[string][3]int{
 		"IKE SAs":              {len(d.ike.sas.entries), len(d.ike.sas.order), ikeSAsMax},
-		"IKE_SA_INIT requests": {len(d.ike.halves.entries), len(d.ike.halves.order), ikeInitsMax},
+		"IKE_SA_INIT requests": {len(d.ike.inits.entries), len(d.ike.inits.order), ikeInitsMax},
 		"messages":             {len(d.ike.messages.entries), len(d.ike.messages.order), messagesMax},
 		"ESP SAs":              {len(d.esp.sas.entries), len(d.esp.sas.order), espSAsMax},
 		"datagrams":            {len(d.reassembler.waiting.entries), len(d.reassembler.waiting.order), datagramsMax},

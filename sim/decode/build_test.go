@@ -79,6 +79,14 @@ func ipv4(src, dst string, protocol uint8, payload []byte) []byte {
 	return b
 }
 
+// sentAgain is an IPv4 packet as its host sends it once more: with another
+// identification.
+func sentAgain(packet []byte, id uint16) []byte {
+	b := bytes.Clone(packet)
+	binary.BigEndian.PutUint16(b[4:], id)
+	return b
+}
+
 // ipv6 puts an IPv6 header in front of a payload.
 func ipv6(src, dst string, next uint8, payload []byte) []byte {
 	b := make([]byte, header.IPv6MinimumSize+len(payload))

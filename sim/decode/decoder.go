@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"strconv"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/ikelab/ikelab/ike/suite"
-	"github.com/ikelab/ikelab/ike/wire"
 )
 
 // UDP and TCP ports (RFC 7296 §2, §2.23; RFC 9329 §2).
@@ -50,6 +48,7 @@ type Decoder struct {
 	ladder      []Row
 	ladderMore  uint64
 	start, end  time.Time // of the first and the last frame
+	unread      []Unread
 }
 
 // NewDecoder makes a decoder that hands records to emit, in the order of the
@@ -105,20 +104,20 @@ func (d *Decoder) Frame(f Frame) error {
 		d.send()
 		return d.fail
 	}
-	ip, direction, other, malformed := unlink(f.Link, f.Data)
-	d.direction = direction
+	in := unlink(f.Link, f.Data)
+	d.direction = in.direction
 	switch {
-	case malformed != nil && len(f.Data) < f.Length:
+	case in.malformed != nil && len(f.Data) < f.Length:
 		d.rec.Note = fmt.Sprintf("only %d of %d octets were captured", len(f.Data), f.Length)
 		d.send()
-	case malformed != nil:
-		d.rec.Err = malformed
+	case in.malformed != nil:
+		d.rec.Err = in.malformed
 		d.send()
-	case other != "":
-		d.rec.Note = other
+	case in.other != "":
+		d.rec.Note, d.rec.Unread = in.other, in.unread
 		d.send()
 	default:
-		d.packet(ip, f.Length-len(f.Data), 0)
+		d.packet(in.ip, f.Length-len(f.Data), 0)
 	}
 	return d.fail
 }
@@ -155,6 +154,16 @@ func (d *Decoder) send() {
 	if r.Err != nil {
 		d.stats.Malformed++
 	}
+	if len(r.Remarks) > 0 {
+		d.stats.Remarks++
+	}
+	if r.Duplicate {
+		d.stats.Duplicates++
+	}
+	if r.Unread != "" {
+		d.stats.Unread++
+		d.leave(r.Unread)
+	}
 	if r.ICV == suite.ICVBad {
 		d.stats.BadICV++
 	}
@@ -187,6 +196,9 @@ func (d *Decoder) packet(b []byte, missing, layer int) {
 	g, malformed := parseIP(b, missing)
 	d.rec.Layer, d.rec.Src, d.rec.Dst = layer, g.src, g.dst
 	if malformed != nil {
+		if missing > 0 {
+			malformed.Reason += fmt.Sprintf("; %d octets were not captured", missing)
+		}
 		d.rec.Err = malformed
 		d.send()
 		return
@@ -194,8 +206,9 @@ func (d *Decoder) packet(b []byte, missing, layer int) {
 	frames := 0
 	if g.fragment {
 		at, n, more := g.offset, len(g.payload), g.more
-		whole, count, malformed := d.reassembler.add(d.point(&g), &g)
+		whole, count, again, malformed := d.reassembler.add(d.point(&g), d.hash(g.payload), d.frame.Time, &g)
 		if malformed != nil || whole == nil {
+			d.rec.Duplicate = again
 			d.rec.Err = malformed
 			d.rec.Transport = "ip"
 			last := ", the last one"
@@ -234,10 +247,27 @@ func (d *Decoder) transport(g *datagram, layer int) {
 		}
 		// A tunnel in clear: what it carries is a record of the same frame.
 		d.packet(g.payload, g.missing, layer+1)
+	case protocolICMP, protocolICMPv6:
+		d.icmp(g)
 	default:
 		d.rec.Note = protocolName(g.protocol)
+		if name := tunnelProtocols[g.protocol]; name != "" {
+			d.rec.Note, d.rec.Unread = name+notLookedInto, name
+		}
 		d.send()
 	}
+}
+
+// icmp decodes an ICMP message. A message of the other IP version's ICMP is none.
+func (d *Decoder) icmp(g *datagram) {
+	r := &d.rec
+	r.Note = protocolName(g.protocol)
+	if (g.protocol == protocolICMP) == (g.version() == 4) {
+		if r.ICMP, r.Err = parseICMP(g.protocol, g.payload, g.missing); r.ICMP != nil {
+			r.Note = string(r.ICMP.appendText(append([]byte(r.Note), ' ')))
+		}
+	}
+	d.send()
 }
 
 // udp decodes a UDP datagram.
@@ -246,6 +276,7 @@ func (d *Decoder) udp(g *datagram, layer int) {
 	r.Transport = "udp"
 	if len(g.payload) < header.UDPMinimumSize {
 		if g.missing > 0 {
+			d.ports(g.payload)
 			r.Note = fmt.Sprintf("UDP, cut: %d octets were not captured", g.missing)
 		} else {
 			r.Err = &Malformed{Where: "UDP", Offset: len(g.payload), Reason: fmt.Sprintf("ends after %d octets, a header has %d", len(g.payload), header.UDPMinimumSize)}
@@ -254,7 +285,7 @@ func (d *Decoder) udp(g *datagram, layer int) {
 		return
 	}
 	h := header.UDP(g.payload)
-	r.SrcPort, r.DstPort = h.SourcePort(), h.DestinationPort()
+	d.ports(g.payload)
 	size := int(h.Length())
 	payload, missing := g.payload[header.UDPMinimumSize:], g.missing
 	switch {
@@ -273,62 +304,6 @@ func (d *Decoder) udp(g *datagram, layer int) {
 		missing = size - len(g.payload)
 	}
 	d.udpPayload(g, r.SrcPort, r.DstPort, payload, missing, layer)
-}
-
-// udpPayload tells IKE and ESP from the rest: by port, elsewhere by what fits.
-func (d *Decoder) udpPayload(g *datagram, src, dst uint16, payload []byte, missing, layer int) {
-	r := &d.rec
-	marked := len(payload) >= wire.NonESPMarkerBytes && [wire.NonESPMarkerBytes]byte(payload) == wire.NonESPMarker
-	switch {
-	case src == portIKENATT || dst == portIKENATT:
-		switch {
-		case len(payload) == 1 && payload[0] == 0xff && missing == 0:
-			r.Note = "NAT-keepalive"
-			d.send()
-		case marked:
-			r.Kind = KindIKE
-			d.ikeMessage(g, payload[wire.NonESPMarkerBytes:], missing)
-		case len(payload)+missing < 8:
-			r.Err = &Malformed{Where: "UDP", Offset: header.UDPMinimumSize, Reason: fmt.Sprintf("%d octets on port %d are neither a NAT-keepalive nor IKE nor ESP", len(payload)+missing, portIKENATT)}
-			d.send()
-		default:
-			d.udpESP(g, payload, missing, layer)
-		}
-	case src == portIKE || dst == portIKE:
-		r.Kind = KindIKE
-		if marked && fitsIKE(payload[wire.NonESPMarkerBytes:], missing) {
-			r.Note = "non-ESP marker on port 500"
-			payload = payload[wire.NonESPMarkerBytes:]
-		}
-		d.ikeMessage(g, payload, missing)
-	case marked && fitsIKE(payload[wire.NonESPMarkerBytes:], missing):
-		r.Kind = KindIKE
-		d.ikeMessage(g, payload[wire.NonESPMarkerBytes:], missing)
-	case fitsIKE(payload, missing):
-		r.Kind = KindIKE
-		d.ikeMessage(g, payload, missing)
-	case len(payload) >= 8 && d.knowsSPI(g, binary.BigEndian.Uint32(payload)):
-		d.udpESP(g, payload, missing, layer)
-	default:
-		r.Note = "UDP"
-		d.send()
-	}
-}
-
-func (d *Decoder) udpESP(g *datagram, payload []byte, missing, layer int) {
-	inside := *g
-	inside.payload, inside.missing = payload, missing
-	d.rec.Kind, d.rec.Bytes = KindESP, len(payload)
-	d.espPacket(&inside, payload, layer)
-}
-
-// fitsIKE reports whether octets on an unexpected port are an IKEv2 message: a
-// header of version 2 whose length, exchange and flags can be.
-func fitsIKE(b []byte, missing int) bool {
-	h, err := wire.ParseHeader(b)
-	return err == nil && h.MajorVersion == 2 && int(h.Length) == len(b)+missing &&
-		h.Exchange >= wire.ExchangeIKESAInit && h.Exchange <= wire.ExchangeIKEFollowupKE &&
-		h.Flags&^(wire.FlagInitiator|wire.FlagResponse|wire.FlagVersion) == 0 && !h.InitiatorSPI.IsZero()
 }
 
 // inner decodes what was inside ESP or AH, if that is something to decode.
@@ -372,29 +347,4 @@ func interesting(g *datagram) bool {
 		}
 	}
 	return false
-}
-
-// protocolName is an IP protocol for people.
-func protocolName(p uint8) string {
-	switch p {
-	case protocolICMP:
-		return "ICMP"
-	case protocolIPv4:
-		return "IPv4"
-	case protocolTCP:
-		return "TCP"
-	case protocolUDP:
-		return "UDP"
-	case protocolIPv6:
-		return "IPv6"
-	case protocolESP:
-		return "ESP"
-	case protocolAH:
-		return "AH"
-	case protocolICMPv6:
-		return "ICMPv6"
-	case protocolNoNext:
-		return "no next header"
-	}
-	return "IP protocol " + strconv.Itoa(int(p))
 }

@@ -50,12 +50,20 @@ func (d *Decoder) learn(sa *ikeSA, h wire.Header, ps []wire.Payload) {
 		return
 	}
 	request, ok := d.ike.requests.get(key)
-	if !ok || len(proposals.Proposals) != 1 {
+	if !ok {
+		return
+	}
+	d.remark(chosenFrom(proposals.Proposals, offersOf(request.proposals)))
+	if len(proposals.Proposals) != 1 {
 		return
 	}
 	chosen := proposals.Proposals[0]
+	if chosen.Protocol == wire.ProtocolIKE {
+		d.rekeyed(sa, h, request.proposals, chosen)
+		return
+	}
 	if chosen.Protocol != wire.ProtocolESP && chosen.Protocol != wire.ProtocolAH {
-		return // an IKE SA was rekeyed: its keys need the exchanged secret
+		return
 	}
 	for _, offered := range request.proposals {
 		if offered.Number != chosen.Number || offered.Protocol != chosen.Protocol {
@@ -66,6 +74,25 @@ func (d *Decoder) learn(sa *ikeSA, h wire.Header, ps []wire.Payload) {
 			c.keys = d.derive(sa, &c, request.nonce, nonce, exchanged)
 			sa.child(c)
 		}
+		return
+	}
+}
+
+// rekeyed notes the IKE SA that an exchange made in place of its own (RFC 7296
+// §1.3.2). Its keys need the exchanged secret.
+func (d *Decoder) rekeyed(sa *ikeSA, h wire.Header, offered []wire.Proposal, chosen wire.Proposal) {
+	for _, o := range offered {
+		if o.Number != chosen.Number || o.Protocol != chosen.Protocol || len(o.SPI) != len(wire.SPI{}) || len(chosen.SPI) != len(wire.SPI{}) {
+			continue
+		}
+		// Whoever asked for it is the new SA's initiator.
+		made := d.sa(wire.Header{InitiatorSPI: wire.SPI(o.SPI), ResponderSPI: wire.SPI(chosen.SPI), Flags: h.Flags})
+		initiator, responder := sa.initiator, sa.responder
+		if h.FromInitiator() { // the original initiator answers: it was asked
+			initiator, responder = responder, initiator
+		}
+		made.initiator, made.responder = initiator, responder
+		made.chosen, made.rekeyed = negotiated(chosen), sa.id.i.String()+"-"+sa.id.r.String()
 		return
 	}
 }
@@ -82,7 +109,7 @@ func (d *Decoder) derive(sa *ikeSA, c *childSA, ni, nr []byte, exchanged bool) s
 	case c.protocol != wire.ProtocolESP:
 		return "AH is not checked"
 	case ni == nil || nr == nil:
-		return "the exchange with the nonces is not in the capture"
+		return "a nonce of the exchange that made them is not in the capture"
 	case len(c.spiI) != 4 || len(c.spiR) != 4:
 		return "the SPIs have no 4 octets"
 	}

@@ -23,7 +23,7 @@ const (
 // it, "Nonce", and notifications with their names.
 func notation(p wire.Payload) string {
 	if n, ok := p.(*wire.Notify); ok {
-		return "N(" + n.Kind.String() + ")"
+		return "N(" + notifyName(n.Kind) + ")"
 	}
 	return payloadName(p.Type())
 }
@@ -66,6 +66,8 @@ func describe(h wire.Header, p wire.Payload) string {
 		return configuration(p)
 	case *wire.EAP:
 		return eap(p)
+	case *wire.Notify:
+		return notification(p)
 	}
 	// What is left shows names and numbers alone.
 	return wire.Describe(p)

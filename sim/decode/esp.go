@@ -12,12 +12,17 @@ import (
 const (
 	espHeaderBytes  = 8 // SPI and sequence number (RFC 4303 §2)
 	espTrailerBytes = 2 // Pad Length and Next Header
+	espAlignBytes   = 4 // where they end at a multiple (RFC 4303 §2.4)
 	ahHeaderBytes   = 12
 )
 
 // espPacket decodes an ESP packet, from its SPI on.
 func (d *Decoder) espPacket(g *datagram, b []byte, layer int) {
 	r := &d.rec
+	r.Bytes = len(b) + g.missing
+	if r.HasSPI = len(b) >= 4; r.HasSPI {
+		r.SPI = binary.BigEndian.Uint32(b)
+	}
 	if len(b) < espHeaderBytes {
 		r.Err = &Malformed{Where: "ESP", Offset: len(b), Reason: fmt.Sprintf("ends after %d octets, SPI and sequence number have %d", len(b), espHeaderBytes)}
 		if g.missing > 0 {
@@ -27,12 +32,7 @@ func (d *Decoder) espPacket(g *datagram, b []byte, layer int) {
 		return
 	}
 	low := binary.BigEndian.Uint32(b[4:])
-	r.SPI, r.Seq, r.Encrypted = binary.BigEndian.Uint32(b), uint64(low), true
-	if r.SPI == 0 {
-		r.Err = &Malformed{Where: "ESP", Field: "SPI", Reason: "is 0, which is never sent (RFC 4303 §2.1)"}
-		d.send()
-		return
-	}
+	r.Seq, r.HasSeq, r.Encrypted = uint64(low), true, true
 	sa := d.association(g, protocolESP, r.SPI)
 	var inner []byte
 	switch {
@@ -41,19 +41,34 @@ func (d *Decoder) espPacket(g *datagram, b []byte, layer int) {
 	case len(sa.candidates) > 0:
 		inner = d.openESP(sa, b, low, layer)
 	}
-	if p := sa.at(d.point(g), d.frame.Interface); p != nil {
-		if r.ICV == suite.ICVBad && sa.good > 0 {
-			p.distrust(len(b))
-		} else {
-			r.Replay = p.see(r.Seq, len(b))
-		}
+	if m := espLength(len(b) + g.missing); m != nil {
+		r.Err = m // whatever else is wrong follows from it
 	}
-	sa.count(r.Encrypted, r.Decrypted, r.ICV)
+	if r.SPI == 0 {
+		r.Err = &Malformed{Where: "ESP", Field: "SPI", Reason: "is 0, which is never sent (RFC 4303 §2.1)"}
+	}
+	d.track(sa, g, b)
 	nextHeader, further := r.NextHeader, r.Decrypted && r.ICV != suite.ICVBad
+	if further {
+		r.Note = "" // it is what it seemed not to be
+	}
 	d.send()
 	if further {
 		d.inner(g, nextHeader, inner, 0, layer)
 	}
+}
+
+// espLength says what is wrong with the length of an ESP packet, nil for nothing.
+// Pad Length and Next Header end at a multiple of 4 octets (RFC 4303 §2.4) and are
+// always there; check values of all algorithms are multiples of 4 octets.
+func espLength(n int) *Malformed {
+	switch {
+	case n < espHeaderBytes+espAlignBytes:
+		return &Malformed{Where: "ESP", Offset: n, Reason: fmt.Sprintf("has %d octets; the least is %d, with Pad Length and Next Header (RFC 4303 §2)", n, espHeaderBytes+espAlignBytes)}
+	case n%espAlignBytes != 0:
+		return &Malformed{Where: "ESP", Offset: n, Reason: fmt.Sprintf("has %d octets, which is no multiple of %d (RFC 4303 §2.4)", n, espAlignBytes)}
+	}
+	return nil
 }
 
 // openESP opens a packet with the keys that its SA may have. What it returns is
@@ -204,8 +219,32 @@ func (d *Decoder) trailer(b, text []byte, k *espKeys) []byte {
 		r.Err = &Malformed{Where: "ESP", Offset: len(b) - k.opener.ICVBytes(), Field: "ICV", Reason: "is wrong, and the plaintext is no packet: a wrong key, or octets that were changed"}
 		return nil
 	}
-	r.Decrypted, r.Inner, r.NextHeader = true, inner, nextHeader
+	inner, r.TFC = cutTFC(nextHeader, inner)
+	r.Decrypted, r.Inner, r.NextHeader, r.HasNextHeader = true, inner, nextHeader, true
 	return inner
+}
+
+// cutTFC takes traffic flow confidentiality padding off a plaintext and says how
+// much there was: what lies behind the end of an inner packet that says its
+// length, as IP and UDP do (RFC 4303 §2.7).
+func cutTFC(nextHeader uint8, b []byte) (inner []byte, padding int) {
+	size := len(b)
+	switch {
+	case nextHeader == protocolIPv4 && len(b) >= header.IPv4MinimumSize && b[0]>>4 == 4:
+		if total := int(header.IPv4(b).TotalLength()); total >= header.IPv4MinimumSize {
+			size = total
+		}
+	case nextHeader == protocolIPv6 && len(b) >= header.IPv6MinimumSize && b[0]>>4 == 6:
+		if n := int(header.IPv6(b).PayloadLength()); n > 0 || b[6] == protocolNoNext {
+			size = header.IPv6MinimumSize + n
+		}
+	case nextHeader == protocolUDP && len(b) >= header.UDPMinimumSize:
+		if n := int(header.UDP(b).Length()); n >= header.UDPMinimumSize {
+			size = n
+		}
+	}
+	size = min(size, len(b))
+	return b[:size], len(b) - size
 }
 
 // doubt is what a plaintext without structure makes one think.
@@ -232,23 +271,39 @@ func whole(nextHeader uint8, b []byte) bool {
 func (d *Decoder) ahPacket(g *datagram, layer int) {
 	r := &d.rec
 	b := g.payload
+	r.Bytes = len(b) + g.missing
+	if r.HasNextHeader = len(b) >= 1; r.HasNextHeader {
+		r.NextHeader = b[0]
+	}
+	if r.HasSPI = len(b) >= 8; r.HasSPI {
+		r.SPI = binary.BigEndian.Uint32(b[4:])
+	}
+	cut := ""
+	if g.missing > 0 {
+		cut = fmt.Sprintf("; %d octets were not captured", g.missing)
+	}
 	if len(b) < ahHeaderBytes {
-		r.Err = &Malformed{Where: "AH", Offset: len(b), Reason: fmt.Sprintf("ends after %d octets, a header has at least %d", len(b), ahHeaderBytes)}
+		r.Err = &Malformed{Where: "AH", Offset: len(b), Reason: fmt.Sprintf("ends after %d octets, a header has at least %d", len(b), ahHeaderBytes) + cut}
 		d.send()
 		return
 	}
+	r.Seq, r.HasSeq = uint64(binary.BigEndian.Uint32(b[8:])), true
 	size := 4 * (int(b[1]) + 2)
-	r.NextHeader, r.SPI, r.Seq = b[0], binary.BigEndian.Uint32(b[4:]), uint64(binary.BigEndian.Uint32(b[8:]))
+	switch {
+	case r.SPI == 0:
+		r.Err = &Malformed{Where: "AH", Offset: 4, Field: "SPI", Reason: "is 0, which is never sent (RFC 4302 §2.4)"}
+	case size < ahHeaderBytes || size > len(b)+g.missing:
+		r.Err = &Malformed{Where: "AH", Offset: 1, Field: "Payload Len", Reason: fmt.Sprintf("says %d octets, must be between %d and the %d that are there", size, ahHeaderBytes, len(b)+g.missing)}
+	case size > len(b):
+		r.Err = &Malformed{Where: "AH", Offset: len(b), Reason: fmt.Sprintf("ends after %d octets of %d", len(b), size) + cut}
+	}
+	if size >= ahHeaderBytes && size <= len(b)+g.missing {
+		d.track(d.association(g, protocolAH, r.SPI), g, b)
+	}
 	if size < ahHeaderBytes || size > len(b) {
-		r.Err = &Malformed{Where: "AH", Offset: 1, Field: "Payload Len", Reason: fmt.Sprintf("says %d octets, must be between %d and the %d that are there", size, ahHeaderBytes, len(b))}
 		d.send()
 		return
 	}
-	sa := d.association(g, protocolAH, r.SPI)
-	if p := sa.at(d.point(g), d.frame.Interface); p != nil {
-		r.Replay = p.see(r.Seq, len(b))
-	}
-	sa.count(false, false, suite.ICVUnchecked)
 	r.Inner = b[size:]
 	nextHeader := b[0]
 	d.send()

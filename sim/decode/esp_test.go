@@ -280,7 +280,7 @@ func TestSequences(t *testing.T) {
 		binary.BigEndian.PutUint32(b[4:], seq)
 		return ipv4(alice, bob, 50, b)
 	}
-	lines, d := decodePackets(t, nil, packet(5), packet(6), packet(6), packet(9), packet(5), packet(8), packet(4))
+	lines, d := decodePackets(t, nil, packet(5), packet(6), sentAgain(packet(6), 1), packet(9), packet(5), packet(8), packet(4))
 	var replays []uint64
 	for _, l := range lines {
 		if l.Replay {
@@ -318,8 +318,8 @@ func TestDamagedSequence(t *testing.T) {
 	next := bytes.Clone(packets[2])
 	next[7] ^= 3 ^ 4 // the number of the packet that comes next
 	var frames [][]byte
-	for _, b := range [][]byte{packets[0], far, packets[2], next, packets[3], packets[3]} {
-		frames = append(frames, ipv4(alice, bob, 50, b))
+	for i, b := range [][]byte{packets[0], far, packets[2], next, packets[3], packets[3]} {
+		frames = append(frames, sentAgain(ipv4(alice, bob, 50, b), uint16(i)))
 	}
 	lines, d := decodePackets(t, tables("", row), frames...)
 	for i, want := range []struct {
@@ -355,8 +355,15 @@ func TestSequenceModel(t *testing.T) {
 			if i == 0 {
 				low, top = seq, seq
 			}
-			if got := p.see(seq, 1); got != seen[seq] {
-				t.Fatalf("packet %d, number %d: replay %t, want %t", i, seq, got, seen[seq])
+			want := order{replay: seen[seq], first: i == 0}
+			switch {
+			case seq > top:
+				want.gap = seq - top - 1
+			case i > 0:
+				want.late = top - seq
+			}
+			if got := p.see(seq, 1); got != want {
+				t.Fatalf("packet %d, number %d: %+v, want %+v", i, seq, got, want)
 			}
 			seen[seq] = true
 			low, top = min(low, seq), max(top, seq)
@@ -397,7 +404,7 @@ func TestMalformedESP(t *testing.T) {
 	}{
 		{"seven octets", make([]byte, 7), "ends after 7 octets"},
 		{"SPI 0", make([]byte, 32), "never sent"},
-		{"no room for the algorithm", []byte{0, 0, 0x10, 0, 0, 0, 0, 1, 9, 9}, "too few"},
+		{"no room for the algorithm", []byte{0, 0, 0x10, 0, 0, 0, 0, 1, 9, 9, 9, 9}, "too few"},
 		{"half a block", append([]byte{0, 0, 0x10, 0, 0, 0, 0, 1}, make([]byte, 16+24+16)...), "whole number of blocks"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

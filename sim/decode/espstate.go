@@ -2,6 +2,7 @@ package decode
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/ikelab/ikelab/ike/suite"
 )
@@ -43,8 +44,10 @@ type espPoint struct {
 	replays  uint64
 	distinct uint64
 	late     uint64 // too old to tell whether they were there before
-	low, top uint64
-	window   [replayWindowPackets / 64]uint64 // bit n%replayWindowPackets: n was seen
+	// duplicates were captured twice and are not counted as packets.
+	duplicates uint64
+	low, top   uint64
+	window     [replayWindowPackets / 64]uint64 // bit n%replayWindowPackets: n was seen
 }
 
 // gaps is how many sequence numbers between the lowest and the highest are missing.
@@ -59,17 +62,27 @@ func (p *espPoint) gaps() uint64 {
 	return 0
 }
 
-// see counts a packet and reports whether its number was there before.
-func (p *espPoint) see(seq uint64, size int) bool {
+// order is how a packet's sequence number stands to those before it.
+type order struct {
+	replay bool   // it was there before
+	first  bool   // nothing was
+	gap    uint64 // numbers between it, ahead of all, and the highest before it
+	late   uint64 // how far it is behind the highest
+}
+
+// see counts a packet and says how its number stands to those before it.
+func (p *espPoint) see(seq uint64, size int) order {
 	p.packets++
 	p.bytes += uint64(size)
 	if p.distinct == 0 {
 		p.low, p.top, p.distinct = seq, seq, 1
 		p.mark(seq)
-		return false
+		return order{first: true}
 	}
+	var o order
 	switch {
 	case seq > p.top:
+		o.gap = seq - p.top - 1
 		if seq-p.top >= replayWindowPackets {
 			clear(p.window[:])
 		} else {
@@ -81,15 +94,83 @@ func (p *espPoint) see(seq uint64, size int) bool {
 	case p.top-seq >= replayWindowPackets:
 		p.low = min(p.low, seq)
 		p.late++
-		return false
-	case p.window[seq%replayWindowPackets/64]&(1<<(seq%64)) != 0:
+		return order{late: p.top - seq}
+	case p.saw(seq):
 		p.replays++
-		return true
+		return order{replay: true, late: p.top - seq}
+	default:
+		o.late = p.top - seq
 	}
 	p.low = min(p.low, seq)
 	p.distinct++
 	p.mark(seq)
+	return o
+}
+
+// saw reports whether a number not ahead of all others was there, as far as the
+// window reaches.
+func (p *espPoint) saw(seq uint64) bool {
+	return p.distinct > 0 && seq <= p.top && p.top-seq < replayWindowPackets &&
+		p.window[seq%replayWindowPackets/64]&(1<<(seq%64)) != 0
+}
+
+// track notes a packet of octets b at the point where it is now, and what became
+// of its check value.
+func (d *Decoder) track(sa *espSA, g *datagram, b []byte) {
+	r := &d.rec
+	point := d.point(g)
+	if g.protocol != protocolTCP && d.esp.twice(point, d.hash(b), d.frame.Time, g.id, r) {
+		r.Tracked, r.Duplicate = true, true
+		if p := sa.at(point, d.frame.Interface); p != nil {
+			p.duplicates++
+		}
+		return
+	}
+	sa.count(r.Encrypted, r.Decrypted, r.ICV)
+	p := sa.at(point, d.frame.Interface)
+	switch {
+	case p == nil:
+		return
+	case r.ICV == suite.ICVBad && sa.good > 0:
+		p.distrust(r.Bytes)
+		return
+	}
+	o := p.see(r.Seq, r.Bytes)
+	r.Tracked, r.Replay, r.Gap, r.Late, r.HasGap = true, o.replay, o.gap, o.late, !o.first
+	for _, other := range sa.points {
+		r.Elsewhere = r.Elsewhere || other != p && !o.replay && other.saw(r.Seq)
+	}
+}
+
+// recent is a packet that was seen a moment ago.
+type recent struct {
+	at          time.Time
+	point, hash uint64
+	id          uint32
+}
+
+// twice reports whether the packet of a record is one that was captured at the
+// same point a moment ago, octet by octet. The place of a packet depends
+// on what it is, so that the same capture has the same duplicates.
+func (s *espState) twice(point, hash uint64, at time.Time, id uint32, r *Record) bool {
+	if s.recent == nil {
+		s.recent = make([]recent, recentPackets)
+	}
+	e := &s.recent[(uint32(r.Seq)+r.SPI*0x9e3779b1+uint32(r.Interface)*0x85ebca6b)%recentPackets]
+	if e.point == point && e.hash == hash && e.id == id && soon(e.at, at, id) {
+		return true
+	}
+	*e = recent{at: at, point: point, hash: hash, id: id}
 	return false
+}
+
+// soon reports whether the same octets at two instants are one packet with an IP
+// identification, 0 for none.
+func soon(a, b time.Time, id uint32) bool {
+	if id == 0 {
+		return b.Sub(a).Abs() <= duplicateBareMax
+	}
+	return b.Sub(a).Abs() <= duplicateMax
 }
 
 // distrust counts a packet whose sequence number is as wrong as its check value
@@ -109,6 +190,7 @@ type espState struct {
 	sas        *bounded[espID, *espSA]
 	derived    *bounded[uint32, []*espKeys]
 	generation uint64
+	recent     []recent
 	scratch    [nestingMax][]byte
 	aad        [12]byte
 	tail       [4]byte
@@ -125,7 +207,7 @@ func newESPState() espState {
 // translator may change them.
 func (s *espState) derive(spi uint32, k *espKeys) {
 	all, _ := s.derived.get(spi)
-	if len(all) == espCandidatesMax {
+	if len(all) == derivedCandidatesMax {
 		all = all[1:]
 	}
 	s.derived.put(spi, append(all[:len(all):len(all)], k))

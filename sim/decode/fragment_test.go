@@ -140,7 +140,7 @@ func TestFragmentsAreBounded(t *testing.T) {
 			t.Fatal(m)
 		}
 		g.id = uint32(i)
-		if _, _, m := r.add(1, &g); m != nil {
+		if _, _, _, m := r.add(1, uint64(i), start, &g); m != nil {
 			t.Fatal(m)
 		}
 	}

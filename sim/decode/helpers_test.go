@@ -40,15 +40,27 @@ type line struct {
 	Fragments      int      `json:"fragments"`
 	Retransmission int      `json:"retransmission"`
 	Elsewhere      bool     `json:"elsewhere"`
-	SPI            string   `json:"spi"`
-	Seq            uint64   `json:"seq"`
-	Replay         bool     `json:"replay"`
-	NextHeader     int      `json:"next_header"`
-	Decrypted      *bool    `json:"decrypted"`
-	ICV            string   `json:"icv"`
-	Inner          string   `json:"inner"`
-	Note           string   `json:"note"`
-	Error          *struct {
+	Duplicate      bool     `json:"duplicate"`
+	Remarks        []string `json:"remarks"`
+	Gap            uint64   `json:"gap"`
+	Late           uint64   `json:"late"`
+	TFC            int      `json:"tfc_padding"`
+	Unread         string   `json:"unread"`
+	ICMP           *struct {
+		Type, Code int
+		Name       string
+		MTU        *uint32
+		Quoted     map[string]any
+	} `json:"icmp"`
+	SPI        string `json:"spi"`
+	Seq        uint64 `json:"seq"`
+	Replay     bool   `json:"replay"`
+	NextHeader int    `json:"next_header"`
+	Decrypted  *bool  `json:"decrypted"`
+	ICV        string `json:"icv"`
+	Inner      string `json:"inner"`
+	Note       string `json:"note"`
+	Error      *struct {
 		Payload string `json:"payload"`
 		Offset  int    `json:"offset"`
 		Field   string `json:"field"`

@@ -15,34 +15,47 @@ import (
 func (d *Decoder) ikeMessage(g *datagram, b []byte, missing int) {
 	r := &d.rec
 	r.Kind, r.Bytes = KindIKE, len(b)+missing
-	defer d.send()
+	s := d.readMessage(g, b, missing)
+	if d.opt.Ladder {
+		d.row(s)
+	}
+	d.send()
+}
+
+// readMessage reads a message into the record and returns its sightings, nil for
+// one whose header is not there.
+func (d *Decoder) readMessage(g *datagram, b []byte, missing int) *sightings {
+	r := &d.rec
 	h, err := wire.ParseHeader(b)
 	if err != nil {
+		r.Header, r.HeaderBytes = partialHeader(b)
 		r.Err = malformed(err)
 		if missing > 0 {
 			r.Err.Reason += fmt.Sprintf("; %d octets were not captured", missing)
 		}
-		return
+		return nil
 	}
-	r.Header, r.HasHeader = h, true
+	r.Header, r.HasHeader, r.HeaderBytes = h, true, wire.HeaderBytes
 	if h.MajorVersion == 1 {
 		d.stats.IKEv1++
-		r.Note = "IKEv1 (RFC 2409), which is not decoded"
+		r.Note = "of IKEv1 (RFC 2409) only the header is read"
 		if int64(h.Length) != int64(len(b)+missing) {
 			r.Err = &Malformed{Where: "IKEv1", Offset: 24, Field: "Length", Reason: fmt.Sprintf("says %d octets, the datagram has %d", h.Length, len(b)+missing)}
 		}
-		return
-	}
-	if missing > 0 {
-		d.walk(h, b)
-		r.Err = &Malformed{Where: "IKE message", Offset: len(b), Reason: fmt.Sprintf("%d of its %d octets were not captured", missing, len(b)+missing)}
-		return
+		return d.sight(g, h, 0, b)
 	}
 	m, err := wire.Parse(b)
-	if err != nil {
-		d.walk(h, b)
+	switch {
+	case missing > 0:
+		err = nil
+		r.Err = &Malformed{Where: "IKE message", Offset: len(b), Reason: fmt.Sprintf("%d of its %d octets were not captured", missing, len(b)+missing)}
+	case err != nil:
 		r.Err = malformed(err)
-		return
+	}
+	if r.Err != nil {
+		s := d.sight(g, h, 0, b)
+		d.partial(h, b)
+		return s
 	}
 	sa := d.sa(h)
 	var fragment *wire.EncryptedFragment
@@ -52,17 +65,17 @@ func (d *Decoder) ikeMessage(g *datagram, b []byte, missing int) {
 			r.Fragment, r.Fragments = f.Number, f.Total
 		}
 	}
-	s, again, elsewhere := d.sight(g, h, r.Fragment, b)
-	r.Retransmission, r.Elsewhere = again, elsewhere
+	s := d.sight(g, h, r.Fragment, b)
 	d.payloads(h, m.Payloads)
-	if sa != nil && !elsewhere {
+	if sa != nil && !r.Elsewhere && !r.Duplicate {
 		sa.messages++
 		sa.bytes += uint64(len(b))
-		if again > 0 {
+		if r.Retransmission > 0 {
 			sa.again++
 		}
 	}
-	d.initExchange(h, m, sa)
+	d.inClear(h, m.Payloads)
+	d.initMessage(h, sa, true, m.Payloads)
 	if n := len(m.Payloads); n > 0 {
 		if sk, ok := m.Payloads[n-1].(*wire.Encrypted); ok {
 			d.encrypted(sa, h, b, sk.First, sk.Offset)
@@ -70,9 +83,7 @@ func (d *Decoder) ikeMessage(g *datagram, b []byte, missing int) {
 			d.fragment(g, sa, h, b, fragment)
 		}
 	}
-	if d.opt.Ladder {
-		d.row(s)
-	}
+	return s
 }
 
 // malformed is a parser's error as a record has it.
@@ -103,80 +114,64 @@ func payloadName(t wire.PayloadType) string {
 	return t.String()
 }
 
-// walk names the payloads of a chain that does not parse as far as their
-// generic headers lead (RFC 7296 §3.2).
-func (d *Decoder) walk(h wire.Header, b []byte) {
+// partial tells of a message that does not parse, or was cut, as much as there is.
+func (d *Decoder) partial(h wire.Header, b []byte) {
 	if h.MajorVersion != 2 {
 		return
 	}
 	b = b[:min(len(b), int(h.Length))]
-	d.chain(h.NextPayload, b, min(wire.HeaderBytes, len(b)))
+	ps := d.chain(h, h.NextPayload, b, min(wire.HeaderBytes, len(b)))
+	d.initMessage(h, nil, false, ps)
 }
 
-func (d *Decoder) chain(next wire.PayloadType, b []byte, at int) {
+// chain tells of the payloads of a chain that does not parse as far as their
+// generic headers lead (RFC 7296 §3.2): of those that are right themselves all
+// that is to be told, of the others the name.
+func (d *Decoder) chain(h wire.Header, next wire.PayloadType, b []byte, at int) []wire.Payload {
 	const headerBytes = 4
+	var ps []wire.Payload
 	for len(d.rec.Payloads) < payloadsNamedMax && next != wire.PayloadNone && len(b)-at >= headerBytes {
 		size := int(binary.BigEndian.Uint16(b[at+2:]))
-		d.rec.Payloads = append(d.rec.Payloads, payloadName(next))
-		d.rec.Details = append(d.rec.Details, payloadName(next))
-		if size < headerBytes || size > len(b)-at || next == wire.PayloadSK || next == wire.PayloadSKF {
-			return
+		name, detail := payloadName(next), payloadName(next)
+		ends := size < headerBytes || size > len(b)-at || next == wire.PayloadSK || next == wire.PayloadSKF
+		if !ends {
+			if p := alone(next, b[at:at+size]); p != nil {
+				name, detail = notation(p), describe(h, p)
+				ps = append(ps, p)
+			}
+		}
+		d.rec.Payloads = append(d.rec.Payloads, name)
+		d.rec.Details = append(d.rec.Details, detail)
+		if ends {
+			break
 		}
 		next, at = wire.PayloadType(b[at]), at+size
 	}
+	d.remarks(h, ps)
+	return ps
+}
+
+// alone reads one payload of a chain, nil if it is malformed.
+func alone(kind wire.PayloadType, b []byte) wire.Payload {
+	b = slices.Clone(b)
+	b[0], b[1] = byte(wire.PayloadNone), 0 // the last one, and not critical
+	ps, err := wire.ParsePayloads(kind, b)
+	if err != nil || len(ps) != 1 {
+		return nil
+	}
+	return ps[0]
 }
 
 // payloadsNamedMax bounds the payloads that are named of a chain that does not parse.
 const payloadsNamedMax = 128
 
-// payloads names a parsed chain.
+// payloads tells of a parsed chain.
 func (d *Decoder) payloads(h wire.Header, ps []wire.Payload) {
 	for _, p := range ps {
 		d.rec.Payloads = append(d.rec.Payloads, notation(p))
 		d.rec.Details = append(d.rec.Details, describe(h, p))
 	}
-}
-
-// initExchange learns from IKE_SA_INIT what later exchanges need.
-func (d *Decoder) initExchange(h wire.Header, m *wire.Message, sa *ikeSA) {
-	if h.Exchange != wire.ExchangeIKESAInit {
-		return
-	}
-	var nonce []byte
-	var chosen *wire.SA
-	for _, p := range m.Payloads {
-		switch p := p.(type) {
-		case *wire.Nonce:
-			nonce = p.Data
-		case *wire.SA:
-			chosen = p
-		}
-	}
-	if sa == nil { // a request, or an answer that makes no SA: a cookie, a refusal
-		before, _ := d.ike.halves.get(h.InitiatorSPI)
-		if !d.rec.Elsewhere {
-			before.messages++
-			before.bytes += uint64(d.rec.Bytes)
-			if d.rec.Retransmission > 0 {
-				before.again++
-			}
-		}
-		if nonce != nil && !h.IsResponse() {
-			before.nonce = nonce
-		}
-		d.ike.halves.put(h.InitiatorSPI, before)
-		return
-	}
-	if !h.IsResponse() || nonce == nil || sa.nr != nil || chosen == nil || len(chosen.Proposals) != 1 {
-		return
-	}
-	sa.nr, sa.chosen = nonce, negotiated(chosen.Proposals[0])
-	if before, ok := d.ike.halves.get(h.InitiatorSPI); ok {
-		sa.ni = before.nonce
-		sa.messages += before.messages
-		sa.bytes += before.bytes
-		sa.again += before.again
-	}
+	d.remarks(h, ps)
 }
 
 // open decrypts the body of an SK or SKF payload with the keys of its SA: an SA
@@ -276,7 +271,7 @@ func (d *Decoder) plaintext(sa *ikeSA, h wire.Header, first wire.PayloadType, pl
 			return
 		}
 		r.Decrypted, r.Inner = true, plain
-		d.chain(first, plain, 0)
+		d.chain(h, first, plain, 0)
 		return
 	}
 	r.Decrypted, r.Inner = true, plain

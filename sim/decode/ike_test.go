@@ -142,7 +142,7 @@ func TestMessageFragments(t *testing.T) {
 	damaged := fragment(2)
 	damaged[len(damaged)-1] ^= 1
 	again := fragment(3)
-	lines, d := decodePackets(t, tables(p.table(false), ""), again, again, damaged, fragment(1), fragment(2))
+	lines, d := decodePackets(t, tables(p.table(false), ""), again, sentAgain(again, 1), damaged, fragment(1), fragment(2))
 	var got []string
 	for _, l := range lines {
 		got = append(got, fmt.Sprintf("%d/%d %s %s %d", l.Fragment, l.Fragments, chain(l), l.ICV, l.Retransmission))
@@ -167,7 +167,7 @@ func TestRetransmissions(t *testing.T) {
 	behind := bytes.Clone(first)
 	behind[8]-- // behind a router
 	other := p.request(wire.ExchangeInformational, 2, &wire.Notify{Kind: 16384})
-	lines, d := decodePackets(t, tables(p.table(false), ""), first, first, behind, behind, other, first)
+	lines, d := decodePackets(t, tables(p.table(false), ""), first, sentAgain(first, 1), behind, sentAgain(behind, 1), other, sentAgain(first, 2))
 	var got []string
 	for _, l := range lines {
 		got = append(got, fmt.Sprint(l.Retransmission, " ", l.Elsewhere))
@@ -324,7 +324,7 @@ func TestMalformedMessages(t *testing.T) {
 		offset  int
 	}{
 		{"a short header", good[:27], "", "IKE message", 27},
-		{"a wrong length", with(func(b []byte) { b[27]++ }), "Nonce N V", "IKE message", 24},
+		{"a wrong length", with(func(b []byte) { b[27]++ }), "Nonce N(NAT_DETECTION_SOURCE_IP) V", "IKE message", 24},
 		{"a nonce too short", with(func(b []byte) { b[31] = 10 }), "Nonce N", "Nonce", 32},
 		{"a payload behind the end", with(func(b []byte) { b[28+36+2] = 0xff }), "Nonce N", "N", 28 + 36 + 2},
 		{"an unknown critical payload", with(func(b []byte) { b[28] = 99; b[28+36+1] = 0x80 }), "Nonce payload 99 V", "payload 99", 64},
@@ -373,7 +373,7 @@ func TestOtherPorts(t *testing.T) {
 		{"a length that does not fit", udp(4000, 4001, message[:len(message)-1]), "other", "UDP", false},
 		{"something else", udp(53, 4001, make([]byte, 64)), "other", "UDP", false},
 		{"a keepalive", udp(4500, 4500, []byte{0xff}), "other", "NAT-keepalive", false},
-		{"nothing on 4500", udp(4500, 4500, nil), "other", "", true},
+		{"nothing on 4500", udp(4500, 4500, nil), "other", "UDP without payload", false},
 		{"three octets on 4500", udp(4500, 4500, []byte{1, 2, 3}), "other", "", true},
 		{"half a UDP header", udp(500, 500, nil)[:7], "other", "", true},
 		{"a UDP length beyond the packet", append([]byte{1, 244, 1, 244, 0, 99, 0, 0}, message...), "other", "", true},
@@ -394,7 +394,7 @@ func TestEndpoint(t *testing.T) {
 		port uint16
 		want string
 	}{{"192.0.2.1", 0, "192.0.2.1"}, {"192.0.2.1", 500, "192.0.2.1:500"}, {"2001:db8::1", 4500, "[2001:db8::1]:4500"}} {
-		r := Record{Src: netip.MustParseAddr(c.addr), SrcPort: c.port}
+		r := Record{Src: netip.MustParseAddr(c.addr), SrcPort: c.port, HasPorts: c.port > 0}
 		if got := string(appendEnd(nil, &r, true)); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}

@@ -3,6 +3,7 @@ package decode
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
@@ -16,7 +17,10 @@ type ikeSA struct {
 	keys       *ikeKeys // those that opened the last message; nil without any
 	candidates []*ikeKeys
 	skd        [][]byte
+	init       *initExchange // that made it, nil if the capture does not have it
+	rekeyed    string        // the SA whose CREATE_CHILD_SA made it, as far as that is known
 	chosen     suite.Proposal
+	notOffered bool // chosen was not what the request offered
 	ni, nr     []byte
 	idi, idr   string
 	firstFrame uint64
@@ -36,15 +40,6 @@ type childSA struct {
 	spiI, spiR []byte // those that the exchange's initiator and responder chose
 	chosen     suite.Proposal
 	keys       string // where its keys are from, or why there are none
-}
-
-// half is an IKE_SA_INIT request that waits for its response, and what came
-// before it under the same SPI (cookies, another group).
-type half struct {
-	nonce    []byte
-	messages uint64
-	bytes    uint64
-	again    uint64
 }
 
 // childRequestKey names a request that may make a CHILD SA.
@@ -72,9 +67,17 @@ type messageKey struct {
 
 // sightings are how often a message passed the points where it was seen.
 type sightings struct {
-	points []uint64
-	counts []int
+	points []sighting
 	row    int // its row in the ladder, -1 without
+}
+
+// sighting is a message at one point.
+type sighting struct {
+	point uint64
+	count int // transmissions
+	// at and id are of the latest packet: the same again is no transmission.
+	at time.Time
+	id uint32
 }
 
 // fragmentedKey is an IKE message in fragments at one point.
@@ -93,7 +96,7 @@ type fragmented struct {
 
 type ikeState struct {
 	sas        *bounded[ikeID, *ikeSA]
-	halves     *bounded[wire.SPI, half]
+	inits      *bounded[wire.SPI, *initExchange]
 	messages   *bounded[messageKey, *sightings]
 	requests   *bounded[childRequestKey, childRequest]
 	fragmented *bounded[fragmentedKey, *fragmented]
@@ -104,7 +107,7 @@ type ikeState struct {
 func newIKEState() ikeState {
 	return ikeState{
 		sas:        newBounded[ikeID, *ikeSA](ikeSAsMax),
-		halves:     newBounded[wire.SPI, half](ikeInitsMax),
+		inits:      newBounded[wire.SPI, *initExchange](ikeInitsMax),
 		messages:   newBounded[messageKey, *sightings](messagesMax),
 		requests:   newBounded[childRequestKey, childRequest](childRequestsMax),
 		fragmented: newBounded[fragmentedKey, *fragmented](ikeFragmentedMax),
@@ -134,13 +137,16 @@ func (d *Decoder) sa(h wire.Header) *ikeSA {
 	} else {
 		sa.initiator, sa.responder = dst, src
 	}
+	d.join(sa)
 	d.ike.sas.put(id, sa)
 	return sa
 }
 
-// sight counts a message at the point where it is now and says how often it
-// passed here before, and whether it passed another point.
-func (d *Decoder) sight(g *datagram, h wire.Header, fragment uint16, message []byte) (s *sightings, again int, elsewhere bool) {
+// sight counts a message at the point where it is now, and notes in the record how
+// often it passed here before, and whether it passed another point.
+func (d *Decoder) sight(g *datagram, h wire.Header, fragment uint16, message []byte) *sightings {
+	r := &d.rec
+	r.Tracked = true
 	key := messageKey{
 		sa: ikeID{h.InitiatorSPI, h.ResponderSPI}, messageID: h.MessageID, exchange: h.Exchange,
 		flags: h.Flags & (wire.FlagInitiator | wire.FlagResponse), fragment: fragment, content: d.hash(message),
@@ -151,21 +157,27 @@ func (d *Decoder) sight(g *datagram, h wire.Header, fragment uint16, message []b
 		s = &sightings{row: -1}
 		d.ike.messages.put(key, s)
 	}
-	at := slices.Index(s.points, point)
+	at := slices.IndexFunc(s.points, func(p sighting) bool { return p.point == point })
 	if at < 0 {
-		elsewhere = len(s.points) > 0
+		r.Elsewhere = len(s.points) > 0
 		if len(s.points) < messagePointsMax {
-			s.points, s.counts = append(s.points, point), append(s.counts, 1)
+			s.points = append(s.points, sighting{point: point, count: 1, at: d.frame.Time, id: g.id})
 		}
-		return s, 0, elsewhere
+		return s
 	}
-	again = s.counts[at]
-	s.counts[at]++
+	here := &s.points[at]
+	if g.protocol != protocolTCP && here.id == g.id && soon(here.at, d.frame.Time, g.id) {
+		r.Duplicate, r.Retransmission = true, here.count-1
+		return s
+	}
+	r.Retransmission = here.count
+	here.count++
+	here.at, here.id = d.frame.Time, g.id
 	// The n-th copy here is the n-th copy elsewhere on its way, if one was there.
-	for i, n := range s.counts {
-		elsewhere = elsewhere || i != at && n > again
+	for i, p := range s.points {
+		r.Elsewhere = r.Elsewhere || i != at && p.count > r.Retransmission
 	}
-	return s, again, elsewhere
+	return s
 }
 
 // knows reports whether a CHILD SA was noted before: its exchange was sent again,

@@ -19,18 +19,17 @@ func AppendJSON(b []byte, r *Record) []byte {
 	b = append(b, `","kind":"`...)
 	b = append(b, r.Kind...)
 	b = append(b, '"')
-	b = appendUint(b, "interface", uint64(r.Interface), r.Interface > 0)
-	b = appendUint(b, "layer", uint64(r.Layer), r.Layer > 0)
+	ofFile := r.Err != nil && r.Err.Where == whereCapture // and of no interface
+	b = appendUint(b, "interface", uint64(max(r.Interface, 0)), !ofFile)
+	b = appendUint(b, "layer", uint64(r.Layer), !ofFile)
 	if r.Src.IsValid() {
 		b = append(b, `,"src":"`...)
 		b = r.Src.AppendTo(b)
 		b = append(b, `","dst":"`...)
 		b = r.Dst.AppendTo(b)
 		b = append(b, '"')
-		if r.SrcPort != 0 || r.DstPort != 0 {
-			b = appendUint(b, "sport", uint64(r.SrcPort), true)
-			b = appendUint(b, "dport", uint64(r.DstPort), true)
-		}
+		b = appendUint(b, "sport", uint64(r.SrcPort), r.HasPorts)
+		b = appendUint(b, "dport", uint64(r.DstPort), r.HasPorts)
 		if r.Transport != "" {
 			b = append(b, `,"transport":"`...)
 			b = append(b, r.Transport...)
@@ -38,25 +37,27 @@ func AppendJSON(b []byte, r *Record) []byte {
 		}
 	}
 	b = appendUint(b, "bytes", uint64(max(r.Bytes, 0)), true)
-	b = appendUint(b, "ip_fragments", uint64(r.Frames), r.Frames > 0)
-	if r.Kind == KindIKE && r.HasHeader {
+	b = appendUint(b, "ip_fragments", uint64(r.Frames), r.Frames > 0 || r.Kind != KindOther && r.Transport != "tcp")
+	switch r.Kind {
+	case KindIKE:
 		b = appendIKEJSON(b, r)
-	}
-	if (r.Kind == KindESP || r.Kind == KindAH) && (r.SPI != 0 || r.Seq != 0) {
-		b = append(b, `,"spi":"`...)
-		b = appendHex(b, r.SPI)
-		b = append(b, '"')
-		b = appendUint(b, "seq", r.Seq, true)
-		if r.Replay {
-			b = append(b, `,"replay":true`...)
+	case KindESP, KindAH:
+		b = appendSecuredJSON(b, r)
+	default:
+		b = appendBool(b, "duplicate", true, r.Duplicate)
+		if r.ICMP != nil {
+			b = r.ICMP.appendJSON(b)
 		}
-		b = appendUint(b, "next_header", uint64(r.NextHeader), r.Decrypted || r.Kind == KindAH)
+		if r.Unread != "" {
+			b = append(b, `,"unread":`...)
+			b = appendString(b, r.Unread)
+		}
 	}
 	if r.Encrypted {
 		b = append(b, `,"decrypted":`...)
 		b = strconv.AppendBool(b, r.Decrypted)
 	}
-	if r.Encrypted || r.Kind == KindAH {
+	if r.Encrypted || r.Kind == KindAH && r.HasSeq {
 		b = append(b, `,"icv":"`...)
 		b = append(b, r.ICV.String()...)
 		b = append(b, '"')
@@ -65,6 +66,7 @@ func AppendJSON(b []byte, r *Record) []byte {
 		b = append(b, `,"inner":"`...)
 		b = hex.AppendEncode(b, r.Inner)
 		b = append(b, '"')
+		b = appendUint(b, "tfc_padding", uint64(r.TFC), r.Kind == KindESP)
 	}
 	if r.Note != "" {
 		b = append(b, `,"note":`...)
@@ -85,39 +87,87 @@ func AppendJSON(b []byte, r *Record) []byte {
 	return append(b, '}', '\n')
 }
 
+// Octets of the IKE header at which fields end (RFC 7296 §3.1).
+const (
+	initiatorSPIEnd = 8
+	responderSPIEnd = 16
+	versionEnd      = 18
+	exchangeEnd     = 19
+	flagsEnd        = 20
+	messageIDEnd    = 24
+)
+
+// appendIKEJSON writes the fields that were captured: a header may be cut.
 func appendIKEJSON(b []byte, r *Record) []byte {
 	h := r.Header
-	b = append(b, `,"version":"`...)
-	b = strconv.AppendUint(b, uint64(h.MajorVersion), 10)
-	b = append(b, '.')
-	b = strconv.AppendUint(b, uint64(h.MinorVersion), 10)
-	b = append(b, `","initiator_spi":"`...)
-	b = hex.AppendEncode(b, h.InitiatorSPI[:])
-	b = append(b, `","responder_spi":"`...)
-	b = hex.AppendEncode(b, h.ResponderSPI[:])
-	b = append(b, '"')
-	if h.MajorVersion == 2 {
-		b = append(b, `,"exchange":`...)
-		b = appendString(b, h.Exchange.String())
-		b = append(b, `,"initiator":`...)
-		b = strconv.AppendBool(b, h.FromInitiator())
-		b = append(b, `,"response":`...)
-		b = strconv.AppendBool(b, h.IsResponse())
-	} else {
-		b = appendUint(b, "exchange_number", uint64(h.Exchange), true)
+	if r.HeaderBytes >= versionEnd {
+		b = append(b, `,"version":"`...)
+		b = strconv.AppendUint(b, uint64(h.MajorVersion), 10)
+		b = append(b, '.')
+		b = strconv.AppendUint(b, uint64(h.MinorVersion), 10)
+		b = append(b, '"')
 	}
-	b = appendUint(b, "message_id", uint64(h.MessageID), true)
-	if h.MajorVersion == 2 {
+	if r.HeaderBytes >= initiatorSPIEnd {
+		b = append(b, `,"initiator_spi":"`...)
+		b = hex.AppendEncode(b, h.InitiatorSPI[:])
+		b = append(b, '"')
+	}
+	if r.HeaderBytes >= responderSPIEnd {
+		b = append(b, `,"responder_spi":"`...)
+		b = hex.AppendEncode(b, h.ResponderSPI[:])
+		b = append(b, '"')
+	}
+	if r.HeaderBytes >= exchangeEnd {
+		if name := exchangeName(h); name != "" {
+			b = append(b, `,"exchange":`...)
+			b = appendString(b, name)
+		}
+		b = appendUint(b, "exchange_number", uint64(h.Exchange), h.MajorVersion != 2)
+	}
+	if r.HeaderBytes >= flagsEnd && h.MajorVersion == 2 {
+		b = appendBool(b, "initiator", h.FromInitiator(), true)
+		b = appendBool(b, "response", h.IsResponse(), true)
+	}
+	b = appendUint(b, "message_id", uint64(h.MessageID), r.HeaderBytes >= messageIDEnd)
+	if r.HasHeader && h.MajorVersion == 2 {
 		b = appendStrings(b, "payloads", r.Payloads)
 		b = appendStrings(b, "details", r.Details)
+		b = appendStrings(b, "remarks", r.Remarks)
 	}
 	b = appendUint(b, "fragment", uint64(r.Fragment), r.Fragments > 0)
 	b = appendUint(b, "fragments", uint64(r.Fragments), r.Fragments > 0)
-	b = appendUint(b, "retransmission", uint64(r.Retransmission), r.Retransmission > 0)
-	if r.Elsewhere {
-		b = append(b, `,"elsewhere":true`...)
+	b = appendUint(b, "retransmission", uint64(r.Retransmission), r.Tracked)
+	b = appendBool(b, "duplicate", r.Duplicate, r.Tracked)
+	return appendBool(b, "elsewhere", r.Elsewhere, r.Tracked)
+}
+
+// appendSecuredJSON writes what is known of an ESP or AH packet.
+func appendSecuredJSON(b []byte, r *Record) []byte {
+	if r.HasSPI {
+		b = append(b, `,"spi":"`...)
+		b = appendHex(b, r.SPI)
+		b = append(b, '"')
 	}
-	return b
+	b = appendUint(b, "seq", r.Seq, r.HasSeq)
+	if r.Tracked {
+		b = appendBool(b, "replay", r.Replay, true)
+		b = appendBool(b, "duplicate", r.Duplicate, true)
+		b = appendBool(b, "elsewhere", r.Elsewhere, true)
+		b = appendUint(b, "gap", r.Gap, r.HasGap)
+		b = appendUint(b, "late", r.Late, r.HasGap)
+	}
+	return appendUint(b, "next_header", uint64(r.NextHeader), r.HasNextHeader)
+}
+
+// appendBool adds a truth value under a name.
+func appendBool(b []byte, name string, value, wanted bool) []byte {
+	if !wanted {
+		return b
+	}
+	b = append(b, ',', '"')
+	b = append(b, name...)
+	b = append(b, '"', ':')
+	return strconv.AppendBool(b, value)
 }
 
 // appendUint adds a number under a name.

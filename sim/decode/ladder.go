@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -11,6 +12,9 @@ type Row struct {
 	// last point on its way, since the capture's first frame.
 	At, ArrivedAt time.Duration
 	From, To      string // addresses
+	// Label says what no exchange of IKEv2 is: an IKEv1 message, or octets that are
+	// no message. It is empty for all others.
+	Label         string
 	Exchange      string
 	MessageID     uint32
 	Response      bool
@@ -22,6 +26,8 @@ type Row struct {
 	Bytes  int
 	// Payloads describes the chain, encrypted payloads decrypted where they could be.
 	Payloads []string
+	// Faults are what is wrong with it: remarks, and what is malformed.
+	Faults []string
 }
 
 // Ladder is a row for every IKE message of the capture, in order, and how many
@@ -29,10 +35,14 @@ type Row struct {
 func (d *Decoder) Ladder() ([]Row, uint64) { return d.ladder, d.ladderMore }
 
 // row adds the record to the ladder, or to the row of the same message at
-// another point.
+// another point. A message that is malformed has a row like any other; s is nil
+// where nothing of it can be compared.
 func (d *Decoder) row(s *sightings) {
 	r := &d.rec
 	at := r.Time.Sub(d.start)
+	if r.Duplicate {
+		return // it was sent once
+	}
 	if r.Elsewhere && s.row >= 0 && s.row < len(d.ladder) {
 		row := &d.ladder[s.row]
 		row.ArrivedAt = max(row.ArrivedAt, at)
@@ -52,11 +62,29 @@ func (d *Decoder) row(s *sightings) {
 		}
 		payloads = append(payloads, detail)
 	}
-	s.row = len(d.ladder)
-	d.ladder = append(d.ladder, Row{
+	row := Row{
 		At: at, ArrivedAt: at, From: r.Src.String(), To: r.Dst.String(),
-		Exchange: r.Header.Exchange.String(), MessageID: r.Header.MessageID,
+		Exchange: exchangeName(r.Header), MessageID: r.Header.MessageID,
 		Response: r.Header.IsResponse(), FromInitiator: r.Header.FromInitiator(),
 		Retransmission: r.Retransmission, Points: 1, Bytes: r.Bytes, Payloads: slices.Clip(payloads),
-	})
+	}
+	switch {
+	case !r.HasHeader:
+		row.Label = "IKE without a whole header"
+	case r.Header.MajorVersion == 1:
+		row.Label = "IKEv1 " + row.Exchange
+		row.Payloads = []string{string(appendCookies(nil, r.Header))}
+	case r.Header.MajorVersion != 2:
+		row.Label = fmt.Sprintf("IKE of version %d.%d", r.Header.MajorVersion, r.Header.MinorVersion)
+	}
+	for _, remark := range r.Remarks {
+		row.Faults = append(row.Faults, "REMARK "+remark)
+	}
+	if r.Err != nil {
+		row.Faults = append(row.Faults, "MALFORMED "+r.Err.Error())
+	}
+	if s != nil {
+		s.row = len(d.ladder)
+	}
+	d.ladder = append(d.ladder, row)
 }

@@ -31,16 +31,24 @@ const (
 	// fragment costs beside its octets.
 	datagramsBytesMax = 64 << 20
 	pieceBytes        = 64
+	// completedMax bounds datagrams that are complete and of which a copy may come.
+	completedMax = 1 << 8
+	// unreadMax bounds the names of what is not looked into.
+	unreadMax = 32
 	// nestingMax bounds packets inside packets.
 	nestingMax = 8
 
 	// ikeSAsMax bounds the IKE SAs that are told apart.
 	ikeSAsMax = 1 << 16
-	// ikeCandidatesMax bounds the keys of one IKE SA: one more than it can have key
-	// exchanges (RFC 9370 §2.2.2).
-	ikeCandidatesMax = 8
+	// ikeCandidatesMax bounds the keys of one IKE SA, of which each is tried. It
+	// can have eight key exchanges itself (RFC 9370 §2.2.2), and tables are joined.
+	ikeCandidatesMax = 1 << 8
 	// ikeInitsMax bounds the IKE_SA_INIT requests that wait for their answer.
 	ikeInitsMax = 1 << 16
+	// offersMax bounds the requests of one IKE_SA_INIT that an answer may be for.
+	offersMax = 2
+	// remarksMax bounds the remarks on one message.
+	remarksMax = 16
 	// messagesMax bounds the messages that are remembered to recognise a retransmission.
 	messagesMax = 1 << 17
 	// messagePointsMax bounds the points of observation of one message.
@@ -59,7 +67,9 @@ const (
 	// espPointsMax bounds the points of observation of one SA.
 	espPointsMax = 8
 	// espCandidatesMax bounds the keys that are tried for one SA.
-	espCandidatesMax = 16
+	espCandidatesMax = 1 << 8
+	// derivedCandidatesMax bounds the derived keys of one SPI.
+	derivedCandidatesMax = 16
 	// derivedMax bounds the keys that follow from decrypted exchanges.
 	derivedMax = 1 << 16
 	// replayWindowPackets is how far behind the highest sequence number a packet
@@ -70,6 +80,18 @@ const (
 	// its packets.
 	esnHighTriesMax  = 16
 	esnTryPacketsMax = 4
+
+	// duplicateMax is within which the same octets at the same point are one packet
+	// that was captured twice. With an IP identification they prove it themselves: a
+	// host has another one for each packet (RFC 6864 §4.1), and duplicateMax only
+	// says how long that holds. Without one, in IPv6 and in atomic datagrams, they
+	// are a duplicate only within duplicateBareMax: nothing is retransmitted so
+	// soon, and a bridge or a mirror port shows its copies within microseconds.
+	duplicateMax     = 100 * time.Millisecond
+	duplicateBareMax = 2 * time.Millisecond
+	// recentPackets is how many ESP and AH packets are remembered to tell a
+	// duplicate, a power of two.
+	recentPackets = 1 << 12
 
 	// tableRowsMax and tableLineBytesMax bound the key tables.
 	tableRowsMax      = 1 << 20

@@ -59,6 +59,8 @@ type Record struct {
 	// in a frame that is no IP packet.
 	Src, Dst         netip.Addr
 	SrcPort, DstPort uint16
+	// HasPorts says that the ports were captured; they may be 0.
+	HasPorts bool
 	// Transport is what carries it: "ip", "udp" or "tcp".
 	Transport string
 	// Frames is in how many IP fragments it came, 0 when it came whole.
@@ -66,27 +68,51 @@ type Record struct {
 	// Bytes is the length of the IKE message, ESP or AH packet, else of the frame.
 	Bytes int
 
-	// Header is the IKE header; HasHeader, that there are enough octets for one.
-	Header    wire.Header
-	HasHeader bool
+	// Header is the IKE header; HasHeader, that there are enough octets for one,
+	// and HeaderBytes how many of them there are: of a header that was cut, the
+	// fields in front of the cut are known.
+	Header      wire.Header
+	HasHeader   bool
+	HeaderBytes int
 	// Payloads names the chain in order, the encrypted ones behind "SK" or "SKF";
 	// Details has for each what is worth telling.
 	Payloads []string
 	Details  []string
 	// Fragment and Fragments are the numbers of an SKF payload (RFC 7383 §2.5).
 	Fragment, Fragments uint16
-	// Retransmission counts how often the same message passed the same point before.
+	// Tracked says that the packet was compared with those before it, so that
+	// what follows is known: Retransmission, Replay, Late, Duplicate, Elsewhere.
+	Tracked bool
+	// Retransmission counts how often the same message passed the same point
+	// before, duplicates apart.
 	Retransmission int
-	// Elsewhere says that the same message passed another point before.
+	// Duplicate says that the very same packet, with its IP identification, was
+	// captured at the same point a moment ago: it was sent once.
+	Duplicate bool
+	// Elsewhere says that the same message or packet passed another point before.
 	Elsewhere bool
+	// Remarks say what a message does that its RFC forbids, though it parses.
+	Remarks []string
 
 	// SPI and Seq are those of ESP and AH; Seq has 64 bits where they are known.
-	SPI uint32
-	Seq uint64
-	// NextHeader is the protocol inside, valid with Decrypted and in AH.
-	NextHeader uint8
+	// HasSPI and HasSeq say that their octets were captured.
+	SPI            uint32
+	Seq            uint64
+	HasSPI, HasSeq bool
+	// NextHeader is the protocol inside, known with HasNextHeader.
+	NextHeader    uint8
+	HasNextHeader bool
 	// Replay says that the sequence number passed the same point before.
 	Replay bool
+	// Gap is how many sequence numbers a packet leaves out that is ahead of all
+	// before it, HasGap, that there was one before it to compare with.
+	Gap    uint64
+	HasGap bool
+	// Late is how far a packet is behind the highest sequence number, 0 for none.
+	Late uint64
+	// TFC is how many octets of traffic flow confidentiality padding followed
+	// Inner (RFC 4303 §2.7).
+	TFC int
 
 	// Encrypted says that there is something to decrypt, Decrypted that it was.
 	Encrypted, Decrypted bool
@@ -94,17 +120,21 @@ type Record struct {
 	// Inner is the plaintext, without padding: the payload chain or the packet.
 	Inner []byte
 
+	// ICMP is what an ICMP message says, nil in all others.
+	ICMP *ICMP
 	// Note is anything else to be said, in our words.
 	Note string
-	Err  *Malformed
+	// Unread names what may carry IP and was not looked into: a link type, a tunnel.
+	Unread string
+	Err    *Malformed
 }
 
 // reset makes r a record of a frame.
 func (r *Record) reset(f *Frame) {
-	payloads, details := r.Payloads[:0], r.Details[:0]
+	payloads, details, remarks := r.Payloads[:0], r.Details[:0], r.Remarks[:0]
 	*r = Record{
 		Frame: f.Number, Time: f.Time, Interface: f.Interface, Kind: KindOther,
-		Bytes: f.Length, Payloads: payloads, Details: details,
+		Bytes: f.Length, Payloads: payloads, Details: details, Remarks: remarks,
 	}
 }
 
@@ -122,6 +152,11 @@ type Stats struct {
 	Malformed uint64
 	BadICV    uint64
 	IKEv1     uint64
+	// Remarks counts messages with remarks, Duplicates packets that were captured
+	// twice, and Unread frames that were not looked into.
+	Remarks    uint64
+	Duplicates uint64
+	Unread     uint64
 }
 
 // Clean reports whether nothing was malformed and no check value wrong.

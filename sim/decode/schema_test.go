@@ -73,6 +73,12 @@ func check(t *testing.T, fields map[string]*documented, kind, prefix string, obj
 	t.Helper()
 	for name, value := range object {
 		f := fields[prefix+name]
+		if prefix == "icmp.quoted." {
+			if fields[name] == nil && name != "protocol" {
+				t.Errorf("a quoted packet has %s, which no packet has", name)
+			}
+			continue
+		}
 		if f == nil {
 			t.Errorf("%s%s is not documented", prefix, name)
 			continue
@@ -86,7 +92,7 @@ func check(t *testing.T, fields map[string]*documented, kind, prefix string, obj
 			t.Errorf("%s%s is in %q, documented for %v", prefix, name, kind, f.in)
 		}
 		if inner, ok := value.(map[string]any); ok {
-			check(t, fields, kind, name+".", inner)
+			check(t, fields, kind, prefix+name+".", inner)
 		}
 	}
 	if prefix == "" {
@@ -107,6 +113,10 @@ func samples(t *testing.T) []map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
+	next, err := seal(sa, ipv4("10.1.0.1", "10.2.0.1", 17, udp(1, 2, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	message := p.sealed(wire.ExchangeInformational, 9, false, &wire.Delete{Protocol: wire.ProtocolIKE})
 	v1 := bytes.Clone(message)
 	v1[17] = 0x10
@@ -117,10 +127,11 @@ func samples(t *testing.T) []map[string]any {
 	behind := bytes.Clone(packet)
 	behind[8]--
 	packets := append(p.init(), packet, packet, behind,
-		ipv4(alice, bob, 50, inside), ipv4(alice, bob, 50, inside), ipv4(alice, bob, 51, ah), ipv4(alice, bob, 1, make([]byte, 8)),
+		ipv4(alice, bob, 50, inside), ipv4(alice, bob, 50, inside), ipv4(alice, bob, 50, next), ipv4(alice, bob, 51, ah), ipv4(alice, bob, 1, make([]byte, 8)),
 		ipv4(alice, bob, 17, udp(500, 500, v1)), ipv4(alice, bob, 17, udp(500, 500, bad)),
 		ipv4(alice, bob, 17, udp(4500, 4500, marked(p.seal(wire.ExchangeIKEAuth, 1, false, wire.PayloadNone, nil, 1, 1)))),
-		[]byte{0x45}, []byte{0x90})
+		[]byte{0x45}, []byte{0x90}, ipv4(alice, bob, 47, make([]byte, 8)),
+		ipv4(bob, alice, 1, append([]byte{3, 4, 0, 0, 0, 0, 5, 120}, ipv4(alice, bob, 50, make([]byte, 32))...)))
 	packets = append(packets, cut(ipv4(alice, bob, 17, udp(500, 500, p.message(wire.ExchangeInformational, 3, false, &wire.Nonce{Data: p.ni}))), 48)...)
 	var objects []map[string]any
 	for _, file := range [][]byte{pcapOf(t, layers.LinkTypeRaw, packets...), pcapng(t, packets...)} {

@@ -21,12 +21,29 @@ func (d *Decoder) Summary(w io.Writer, interfaceName func(int) string) error {
 	if s.IKEv1 > 0 {
 		fmt.Fprintf(&b, "; IKEv1, not decoded, %d", s.IKEv1)
 	}
+	for _, part := range []struct {
+		name string
+		n    uint64
+	}{{"remarks", s.Remarks}, {"captured twice", s.Duplicates}} {
+		if part.n > 0 {
+			fmt.Fprintf(&b, "; %s %d", part.name, part.n)
+		}
+	}
 	b.WriteByte('\n')
+	for _, u := range d.unread {
+		fmt.Fprintf(&b, "not looked into: %s, %s\n", u.Name, counted(u.Frames, "frame", "frames"))
+	}
 	if n := len(d.reassembler.waiting.entries); n > 0 {
 		fmt.Fprintf(&b, "%s without all fragments\n", count(n, "IP datagram", "IP datagrams"))
 	}
+	if n := d.reassembler.evicted(); n > 0 {
+		fmt.Fprintf(&b, "%s forgotten before all fragments came\n", counted(n, "IP datagram", "IP datagrams"))
+	}
 	if n := len(d.ike.fragmented.entries); n > 0 {
 		fmt.Fprintf(&b, "%s without all fragments\n", count(n, "IKE message", "IKE messages"))
+	}
+	if n := d.ike.fragmented.dropped; n > 0 {
+		fmt.Fprintf(&b, "%s forgotten before all fragments came\n", counted(n, "IKE message", "IKE messages"))
 	}
 	if dropped := d.ike.sas.dropped; dropped > 0 {
 		fmt.Fprintf(&b, "%s more than are kept\n", counted(dropped, "IKE SA", "IKE SAs"))
@@ -66,12 +83,17 @@ func (sa *ikeSA) summary(b *strings.Builder) {
 	fmt.Fprintf(b, "\nIKE SA %s-%s  %s <> %s\n", sa.id.i, sa.id.r, sa.initiator, sa.responder)
 	var parts []string
 	switch {
+	case sa.notOffered:
+		parts = append(parts, proposalName(sa.chosen)+", which was not offered")
 	case len(sa.chosen.Transforms) > 0:
 		parts = append(parts, proposalName(sa.chosen))
 	case sa.keys != nil:
 		parts = append(parts, sa.keys.algorithms)
-	default:
-		parts = append(parts, "IKE_SA_INIT is not in the capture")
+	}
+	if sa.rekeyed != "" {
+		parts = append(parts, "in place of "+sa.rekeyed)
+	} else {
+		parts = append(parts, sa.init.faults()...)
 	}
 	if sa.idi != "" || sa.idr != "" {
 		parts = append(parts, fmt.Sprintf("%s with %s", or(sa.idi, "?"), or(sa.idr, "?")))
@@ -120,6 +142,8 @@ func (sa *espSA) summary(b *strings.Builder, interfaceName func(int) string) {
 		name = sa.candidates[0].algorithms + ", which opens none"
 	case protocol == wire.ProtocolESP:
 		name = "no keys"
+	default:
+		name = "not checked" // there is no table of AH's keys
 	}
 	if sa.esnKnown && sa.esn {
 		name += ", esn"
@@ -138,8 +162,12 @@ func (sa *espSA) summary(b *strings.Builder, interfaceName func(int) string) {
 			}
 			where += ": "
 		}
-		fmt.Fprintf(b, "  %s%s, %d bytes; sequence %d to %d, %d missing; %s\n", where,
+		fmt.Fprintf(b, "  %s%s, %d bytes; sequence %d to %d, %d missing; %s", where,
 			counted(p.packets, "packet", "packets"), p.bytes, p.low, p.top, p.gaps(), counted(p.replays, "replay", "replays"))
+		if p.duplicates > 0 {
+			fmt.Fprintf(b, "; captured twice %d", p.duplicates)
+		}
+		b.WriteByte('\n')
 	}
 	if sa.elsewhere > 0 {
 		fmt.Fprintf(b, "  %s at further points\n", counted(sa.elsewhere, "packet", "packets"))

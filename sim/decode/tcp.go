@@ -69,6 +69,7 @@ func (d *Decoder) tcpSegment(g *datagram, layer int) {
 	r.Transport = "tcp"
 	if len(g.payload) < header.TCPMinimumSize {
 		if g.missing > 0 {
+			d.ports(g.payload)
 			r.Note = fmt.Sprintf("TCP, cut: %d octets were not captured", g.missing)
 		} else {
 			r.Err = &Malformed{Where: "TCP", Offset: len(g.payload), Reason: fmt.Sprintf("ends after %d octets, a header has %d", len(g.payload), header.TCPMinimumSize)}
@@ -77,7 +78,7 @@ func (d *Decoder) tcpSegment(g *datagram, layer int) {
 		return
 	}
 	h := header.TCP(g.payload)
-	r.SrcPort, r.DstPort = h.SourcePort(), h.DestinationPort()
+	d.ports(g.payload)
 	at := int(h.DataOffset())
 	if at < header.TCPMinimumSize || at > len(g.payload) {
 		if g.missing > 0 {
@@ -97,7 +98,7 @@ func (d *Decoder) tcpSegment(g *datagram, layer int) {
 	d.tcp.add(g, h, layer)
 	if d.emitted == before {
 		d.rec.Layer, d.rec.Src, d.rec.Dst, d.rec.Transport = layer, g.src, g.dst, "tcp"
-		d.rec.SrcPort, d.rec.DstPort = h.SourcePort(), h.DestinationPort()
+		d.ports(g.payload)
 		d.rec.Note = fmt.Sprintf("TCP segment of IKE, %d octets", len(g.payload)-at)
 		d.send()
 	}
@@ -251,6 +252,7 @@ func (h *tcpHalf) resync() bool {
 func (t *tcpStreams) describe(h *tcpHalf) {
 	r := &t.d.rec
 	r.Layer, r.Transport = t.layer, "tcp"
+	r.HasPorts = true
 	r.Src, r.SrcPort, r.Dst, r.DstPort = h.flow.src.Addr(), h.flow.src.Port(), h.flow.dst.Addr(), h.flow.dst.Port()
 }
 

@@ -2,12 +2,12 @@ package decode
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"strconv"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip/header"
-
 	"github.com/ikelab/ikelab/ike/suite"
+	"github.com/ikelab/ikelab/ike/wire"
 )
 
 // Columns of a line.
@@ -65,6 +65,7 @@ func (t *Text) Append(b []byte, r *Record) []byte {
 			b = append(b, ", "...)
 		}
 		b = appendCount(b, r.Bytes, " octets")
+		b = appendCopies(b, r)
 	}
 	if r.Frames > 0 {
 		b = append(b, "  [of "...)
@@ -113,7 +114,7 @@ func appendEnd(b []byte, r *Record, src bool) []byte {
 	if src {
 		a, port = r.Src, r.SrcPort
 	}
-	if port == 0 {
+	if !r.HasPorts {
 		return a.AppendTo(b)
 	}
 	if a.Is6() {
@@ -129,29 +130,29 @@ func appendIKE(b []byte, r *Record) []byte {
 		b = append(b, "IKE, "...)
 		return appendCount(b, r.Bytes, " octets")
 	}
-	if r.Header.MajorVersion != 2 {
-		b = append(b, r.Note...)
-		if r.Note == "" {
+	h := r.Header
+	if h.MajorVersion != 2 {
+		if h.MajorVersion == 1 {
+			b = appendIKEv1(b, h)
+		} else {
 			b = append(b, "IKE of an unknown version"...)
 		}
+		b = appendSightings(b, r)
 		b = append(b, ", "...)
-		return appendCount(b, r.Bytes, " octets")
+		b = appendCount(b, r.Bytes, " octets")
+		if r.Note != "" {
+			b = append(append(b, "; "...), r.Note...)
+		}
+		return b
 	}
-	b = append(b, r.Header.Exchange.String()...)
-	if r.Header.IsResponse() {
+	b = append(b, h.Exchange.String()...)
+	if h.IsResponse() {
 		b = append(b, " response "...)
 	} else {
 		b = append(b, " request "...)
 	}
-	b = strconv.AppendUint(b, uint64(r.Header.MessageID), 10)
-	if r.Retransmission > 0 {
-		b = append(b, "  [retransmission "...)
-		b = strconv.AppendInt(b, int64(r.Retransmission), 10)
-		b = append(b, ']')
-	}
-	if r.Elsewhere {
-		b = append(b, "  [seen at another point]"...)
-	}
+	b = strconv.AppendUint(b, uint64(h.MessageID), 10)
+	b = appendSightings(b, r)
 	b = append(b, ' ')
 	for i, detail := range r.Details {
 		b = append(b, ' ')
@@ -176,7 +177,49 @@ func appendIKE(b []byte, r *Record) []byte {
 		b = append(b, "; "...)
 		b = append(b, r.Note...)
 	}
-	return appendState(b, r)
+	b = appendState(b, r)
+	for _, remark := range r.Remarks {
+		b = append(append(b, "  REMARK "...), remark...)
+	}
+	return b
+}
+
+// appendIKEv1 names an IKEv1 message by its header: exchange, cookies, message ID.
+func appendIKEv1(b []byte, h wire.Header) []byte {
+	b = append(append(b, "IKEv1 "...), exchangeName(h)...)
+	return appendCookies(append(b, ' '), h)
+}
+
+// appendCookies writes what tells one IKEv1 exchange from another.
+func appendCookies(b []byte, h wire.Header) []byte {
+	b = hex.AppendEncode(b, h.InitiatorSPI[:])
+	b = hex.AppendEncode(append(b, '-'), h.ResponderSPI[:])
+	b = appendHex(append(b, " message ID 0x"...), h.MessageID)
+	if h.Flags&flagV1Encrypted != 0 {
+		b = append(b, " encrypted"...)
+	}
+	return b
+}
+
+// appendSightings marks a message that was there before.
+func appendSightings(b []byte, r *Record) []byte {
+	if r.Retransmission > 0 {
+		b = append(b, "  [retransmission "...)
+		b = strconv.AppendInt(b, int64(r.Retransmission), 10)
+		b = append(b, ']')
+	}
+	return appendCopies(b, r)
+}
+
+// appendCopies marks a packet of which the capture has another copy.
+func appendCopies(b []byte, r *Record) []byte {
+	if r.Duplicate {
+		b = append(b, "  [captured twice]"...)
+	}
+	if r.Elsewhere {
+		b = append(b, "  [seen at another point]"...)
+	}
+	return b
 }
 
 // sealed reports whether a payload holds others encrypted.
@@ -216,19 +259,44 @@ func appendHex(b []byte, spi uint32) []byte {
 	return b
 }
 
-func appendESP(b []byte, r *Record) []byte {
-	b = append(b, "ESP "...)
-	b = appendSPI(b, r.SPI)
+// appendSecured names an ESP or AH packet as far as it was captured, and says how
+// its sequence number stands to those before it.
+func appendSecured(b []byte, r *Record) []byte {
+	if !r.HasSPI {
+		return append(b, " without SPI"...)
+	}
+	b = appendSPI(append(b, ' '), r.SPI)
+	if !r.HasSeq {
+		return b
+	}
 	b = append(b, " #"...)
 	b = strconv.AppendUint(b, r.Seq, 10)
 	if r.Replay {
 		b = append(b, "  [replay]"...)
 	}
+	if r.Gap > 0 {
+		b = append(b, "  ["...)
+		b = strconv.AppendUint(b, r.Gap, 10)
+		b = append(b, " missing before it]"...)
+	}
+	if r.Late > 0 && !r.Replay {
+		b = append(b, "  [late, "...)
+		b = strconv.AppendUint(b, r.Late, 10)
+		b = append(b, " behind]"...)
+	}
+	return appendCopies(b, r)
+}
+
+func appendESP(b []byte, r *Record) []byte {
+	b = appendSecured(append(b, "ESP"...), r)
 	b = append(b, ' ', ' ')
 	if r.Decrypted {
 		b = appendInner(b, r.NextHeader, r.Inner)
 	} else {
 		b = appendCount(b, r.Bytes, " octets")
+	}
+	if r.TFC > 0 {
+		b = appendCount(append(b, ", "...), r.TFC, " octets of TFC padding")
 	}
 	if r.Note != "" {
 		b = append(b, "; "...)
@@ -238,16 +306,15 @@ func appendESP(b []byte, r *Record) []byte {
 }
 
 func appendAH(b []byte, r *Record) []byte {
-	b = append(b, "AH "...)
-	b = appendSPI(b, r.SPI)
-	b = append(b, " #"...)
-	b = strconv.AppendUint(b, r.Seq, 10)
-	if r.Replay {
-		b = append(b, "  [replay]"...)
-	}
+	b = appendSecured(append(b, "AH"...), r)
 	b = append(b, ' ', ' ')
 	if r.Inner != nil {
 		b = appendInner(b, r.NextHeader, r.Inner)
+	} else {
+		b = appendCount(b, r.Bytes, " octets")
+	}
+	if !r.HasSeq {
+		return b
 	}
 	return append(b, "; icv unchecked"...)
 }
@@ -290,25 +357,9 @@ func appendProtocol(b []byte, protocol uint8, payload []byte) []byte {
 		b = strconv.AppendUint(b, uint64(binary.BigEndian.Uint16(payload)), 10)
 		b = append(b, " > "...)
 		b = strconv.AppendUint(b, uint64(binary.BigEndian.Uint16(payload[2:])), 10)
-	case protocol == protocolICMP && len(payload) >= header.ICMPv4MinimumSize:
-		switch header.ICMPv4Type(payload[0]) {
-		case header.ICMPv4Echo:
-			b = append(b, " echo request"...)
-		case header.ICMPv4EchoReply:
-			b = append(b, " echo reply"...)
-		default:
-			b = append(b, " type "...)
-			b = strconv.AppendUint(b, uint64(payload[0]), 10)
-		}
-	case protocol == protocolICMPv6 && len(payload) >= 4:
-		switch header.ICMPv6Type(payload[0]) {
-		case header.ICMPv6EchoRequest:
-			b = append(b, " echo request"...)
-		case header.ICMPv6EchoReply:
-			b = append(b, " echo reply"...)
-		default:
-			b = append(b, " type "...)
-			b = strconv.AppendUint(b, uint64(payload[0]), 10)
+	case protocol == protocolICMP || protocol == protocolICMPv6:
+		if m, _ := parseICMP(protocol, payload, 0); m != nil {
+			b = m.appendText(append(b, ' '))
 		}
 	}
 	return b

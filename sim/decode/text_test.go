@@ -43,7 +43,7 @@ func TestLines(t *testing.T) {
 	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
 	auth := child(t, p, wire.ExchangeIKEAuth, 1, false, "aes128gcm16-noesn")
 	packets := append(p.init(), auth...)
-	packets = append(packets, auth[0], auth[2],
+	packets = append(packets, sentAgain(auth[0], 1), sentAgain(auth[2], 2),
 		p.request(wire.ExchangeInformational, 2, &wire.Delete{Protocol: wire.ProtocolIKE}), p.response(wire.ExchangeInformational, 2),
 		ipv4(alice, bob, 17, udp(4500, 4500, []byte{0xff})), ipv4(alice, bob, 17, udp(500, 500, make([]byte, 9))), ipv4(alice, bob, 132, nil))
 	lines, summary := shown(t, loadKeys(t, tables(p.table(true), "")), packets...)

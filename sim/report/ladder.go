@@ -111,7 +111,10 @@ func (p *pair) write(b *strings.Builder, o Options) {
 // rung writes one message: the arrow, and below it the payloads.
 func (p *pair) rung(b *strings.Builder, e *sim.ExchangeRow, inner int, o Options) {
 	toRight := e.From == p.left
-	label := messageLabel(e.Exchange, e.Response, e.MessageID)
+	label := e.Label
+	if label == "" {
+		label = messageLabel(e.Exchange, e.Response, e.MessageID)
+	}
 	if e.Retransmission > 0 {
 		label += fmt.Sprintf(", retransmission %d", e.Retransmission)
 	} else {
@@ -149,11 +152,18 @@ func (p *pair) rung(b *strings.Builder, e *sim.ExchangeRow, inner int, o Options
 		return
 	}
 	payloads := strings.Join(e.Payloads, ", ")
-	if payloads == "" {
+	if payloads == "" && e.Label == "" {
 		payloads = "no payload"
 	}
-	for _, line := range wrap(payloads, inner-4) {
-		b.WriteString(margin + o.between(faintStyle, line, inner) + "\n")
+	if payloads != "" {
+		for _, line := range wrap(payloads, inner-4) {
+			b.WriteString(margin + o.between(faintStyle, line, inner) + "\n")
+		}
+	}
+	for _, fault := range e.Faults {
+		for _, line := range wrap(fault, inner-4) {
+			b.WriteString(margin + o.between(badStyle, line, inner) + "\n")
+		}
 	}
 }
 

@@ -1,0 +1,521 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"github.com/ikelab/ikelab/ike/wire"
+)
+
+// at is a frame at an instant, of which only some octets may have been captured.
+type at struct {
+	after time.Duration
+	data  []byte
+	whole int // octets on the link, len(data) if it is 0
+}
+
+// pcapAt is a pcap file of frames at their instants.
+func pcapAt(t testing.TB, link layers.LinkType, frames ...at) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := pcapgo.NewWriterNanos(&out)
+	if err := w.WriteFileHeader(1<<18, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range frames {
+		info := gopacket.CaptureInfo{Timestamp: start.Add(f.after), CaptureLength: len(f.data), Length: max(f.whole, len(f.data))}
+		if err := w.WritePacket(info, f.data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out.Bytes()
+}
+
+// objects are the JSON lines of a capture as they are, so that a field that is
+// absent can be told from one that is 0.
+func objects(t testing.TB, file []byte) []map[string]any {
+	t.Helper()
+	r, err := NewReader(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []map[string]any
+	d := NewDecoder(Options{}, func(r *Record) error {
+		var object map[string]any
+		if err := json.Unmarshal(AppendJSON(nil, r), &object); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, object)
+		return nil
+	})
+	if err := d.Run(r); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// pick is an object with some of its fields.
+func pick(object map[string]any, names ...string) map[string]any {
+	out := map[string]any{}
+	for _, name := range names {
+		if v, ok := object[name]; ok {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// TestZeroIsAValue: a field whose value is 0 or false is there.
+func TestZeroIsAValue(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	ah := append([]byte{0, 4, 0, 0, 0, 0, 0x30, 1, 0, 0, 0, 0}, make([]byte, 12)...)
+	esp := append([]byte{0, 0, 0x10, 0, 0, 0, 0, 0}, make([]byte, 24)...)
+	v1 := p.message(wire.ExchangeInformational, 0, false)
+	v1[17], v1[18] = 0x10, 0
+	got := objects(t, pcapOf(t, layers.LinkTypeRaw,
+		ipv4(alice, bob, 51, ah), sentAgain(ipv4(alice, bob, 51, append([]byte{0, 4, 0, 0, 0, 0, 0x30, 1, 0, 0, 0, 1}, make([]byte, 12)...)), 1),
+		ipv4(alice, bob, 50, esp), p.init()[0], ipv4(alice, bob, 17, udp(500, 500, v1)), ipv4(alice, bob, 17, udp(0, 0, []byte{1}))))
+	for i, want := range []map[string]any{
+		{"interface": 0.0, "layer": 0.0, "ip_fragments": 0.0, "spi": "00003001", "seq": 0.0, "next_header": 0.0, "replay": false, "duplicate": false, "elsewhere": false},
+		{"spi": "00003001", "seq": 1.0, "next_header": 0.0, "replay": false, "gap": 0.0, "late": 0.0},
+		{"spi": "00001000", "seq": 0.0, "replay": false, "decrypted": false},
+		{"message_id": 0.0, "retransmission": 0.0, "duplicate": false, "elsewhere": false, "response": false, "remarks": []any{}},
+		{"exchange": "NONE", "exchange_number": 0.0, "message_id": 0.0, "retransmission": 0.0},
+		{"sport": 0.0, "dport": 0.0},
+	} {
+		var names []string
+		for name := range want {
+			names = append(names, name)
+		}
+		if diff := cmp.Diff(want, pick(got[i], names...)); diff != "" {
+			t.Errorf("frame %d (-want +got):\n%s", i+1, diff)
+		}
+	}
+	for _, name := range []string{"gap", "late"} {
+		if v, ok := got[0][name]; ok {
+			t.Errorf("the first packet of an SA has %s %v, and nothing was before it", name, v)
+		}
+	}
+}
+
+// TestSPIZero: neither ESP nor AH is ever sent with SPI 0 (RFC 4303 §2.1, RFC 4302
+// §2.4), and what was seen is told all the same.
+func TestSPIZero(t *testing.T) {
+	ah := append([]byte{1, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 20)...)
+	got := objects(t, pcapOf(t, layers.LinkTypeRaw, ipv4(alice, bob, 51, ah), sentAgain(ipv4(alice, bob, 51, ah), 1), ipv4(alice, bob, 50, make([]byte, 32))))
+	for i, want := range []map[string]any{
+		{"spi": "00000000", "seq": 0.0, "next_header": 1.0, "replay": false}, {"spi": "00000000", "seq": 0.0, "next_header": 1.0, "replay": true},
+		{"spi": "00000000", "seq": 0.0, "replay": false},
+	} {
+		if diff := cmp.Diff(want, pick(got[i], "spi", "seq", "next_header", "replay")); diff != "" {
+			t.Errorf("frame %d (-want +got):\n%s", i+1, diff)
+		}
+		if e, ok := got[i]["error"].(map[string]any); !ok || e["field"] != "SPI" {
+			t.Errorf("frame %d: error %v", i+1, got[i]["error"])
+		}
+	}
+}
+
+// TestCutPackets: of a packet that was cut there is what was captured, and nothing
+// else.
+func TestCutPackets(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	esp := ipv4(alice, bob, 50, append([]byte{0xc0, 0xde, 0, 1, 0, 0, 0, 7}, make([]byte, 64)...))
+	ah := ipv4(alice, bob, 51, append([]byte{17, 4, 0, 0, 0xc0, 0xde, 0, 2, 0, 0, 0, 9}, make([]byte, 20)...))
+	encapsulated := ipv4(alice, bob, 17, udp(4500, 4500, append([]byte{0xc0, 0xde, 0, 3, 0, 0, 0, 8}, make([]byte, 64)...)))
+	message := p.init()[1]
+	fields := []string{"kind", "spi", "seq", "next_header", "icv", "replay", "sport", "initiator_spi", "responder_spi", "version", "exchange", "response", "message_id", "payloads", "bytes"}
+	for _, c := range []struct {
+		name     string
+		packet   []byte
+		captured int
+		want     map[string]any
+	}{
+		{"ESP behind the SPI", esp, 24, map[string]any{"kind": "esp", "spi": "c0de0001", "bytes": 72.0}},
+		{"ESP within the SPI", esp, 23, map[string]any{"kind": "esp", "bytes": 72.0}},
+		{"ESP behind the sequence number", esp, 28, map[string]any{"kind": "esp", "spi": "c0de0001", "seq": 7.0, "icv": "unchecked", "replay": false, "bytes": 72.0}},
+		{"AH behind the SPI", ah, 28, map[string]any{"kind": "ah", "spi": "c0de0002", "next_header": 17.0, "bytes": 32.0}},
+		{"AH within the SPI", ah, 27, map[string]any{"kind": "ah", "next_header": 17.0, "bytes": 32.0}},
+		{"AH within the check value", ah, 36, map[string]any{"kind": "ah", "spi": "c0de0002", "seq": 9.0, "next_header": 17.0, "icv": "unchecked", "replay": false, "bytes": 32.0}},
+		{"ESP in UDP behind the SPI", encapsulated, 32, map[string]any{"kind": "esp", "spi": "c0de0003", "sport": 4500.0, "bytes": 72.0}},
+		{"UDP before ESP and IKE can be told apart", encapsulated, 31, map[string]any{"kind": "other", "sport": 4500.0, "bytes": 100.0}},
+		{"UDP behind the ports", encapsulated, 24, map[string]any{"kind": "other", "sport": 4500.0, "bytes": 100.0}},
+		{"UDP within the ports", encapsulated, 23, map[string]any{"kind": "other", "bytes": 100.0}},
+		{"IKE behind the first SPI", message, 36, map[string]any{"kind": "ike", "sport": 500.0, "initiator_spi": "0102030405060708", "bytes": float64(len(message) - 28)}},
+		{"IKE behind the flags", message, 48, map[string]any{"kind": "ike", "sport": 500.0, "initiator_spi": "0102030405060708", "responder_spi": "090a0b0c0d0e0f10", "version": "2.0", "exchange": "IKE_SA_INIT", "response": true, "bytes": float64(len(message) - 28)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := objects(t, pcapAt(t, layers.LinkTypeRaw, at{0, c.packet[:c.captured], len(c.packet)}))
+			if diff := cmp.Diff(c.want, pick(got[0], fields...)); diff != "" || len(got) != 1 {
+				t.Errorf("%d lines (-want +got):\n%s", len(got), diff)
+			}
+		})
+	}
+}
+
+// TestESPLengths: Pad Length and Next Header are always there and end at a
+// multiple of 4 octets (RFC 4303 §2, §2.4), bare and in UDP.
+func TestESPLengths(t *testing.T) {
+	for n := 8; n <= 41; n++ {
+		packet := append([]byte{0, 0, 0x10, 0, 0, 0, 0, byte(n)}, make([]byte, n-8)...)
+		for _, whole := range [][]byte{ipv4(alice, bob, 50, packet), ipv6("2001:db8::1", "2001:db8::2", 50, packet), ipv4(alice, bob, 17, udp(4500, 4500, packet))} {
+			lines, d := decodePackets(t, nil, whole)
+			want := n < 12 || n%4 != 0
+			if got := lines[0].Error != nil; got != want || d.Stats().Clean() == want || lines[0].SPI != "00001000" || lines[0].Seq != uint64(n) {
+				t.Errorf("%d octets: malformed %t, want %t: %+v", n, got, want, lines[0])
+			}
+		}
+	}
+}
+
+// TestTFCPadding: what lies behind the end that the inner packet says is traffic
+// flow confidentiality padding (RFC 4303 §2.7) and no part of it.
+func TestTFCPadding(t *testing.T) {
+	inner4 := ipv4("10.1.0.1", "10.2.0.1", 17, udp(1, 2, []byte("inside")))
+	inner6 := ipv6("2001:db8:1::1", "2001:db8:2::1", 17, udp(1, 2, []byte("inside")))
+	for _, c := range []struct {
+		name    string
+		next    uint8
+		inner   []byte
+		padding int
+	}{
+		{"IPv4", 4, inner4, 100}, {"IPv4 without", 4, inner4, 0}, {"IPv6", 41, inner6, 7}, {"UDP in transport mode", 17, udp(1, 2, []byte("inside")), 31},
+		{"TCP has no length of its own", 6, make([]byte, 40), 0}, {"an inner packet that was cut", 4, inner4[:30], 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sa, row := outbound(t, 0x1000, "aes128-sha256", "AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]", "")
+			seq, err := sa.Reserve(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			packet, err := sa.Seal(nil, seq, append(bytes.Clone(c.inner), make([]byte, c.padding)...), c.next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, _ := decodePackets(t, tables("", row), ipv4(alice, bob, 50, packet))
+			if l := lines[0]; l.ICV != "ok" || l.Inner != fmt.Sprintf("%x", c.inner) || l.TFC != c.padding {
+				t.Errorf("%d octets of padding and %s inside, want %d and %x", l.TFC, l.Inner, c.padding, c.inner)
+			}
+		})
+	}
+}
+
+// TestGaps marks each packet that leaves numbers out, and each that comes late, in
+// ESP and AH, and at each point for itself.
+func TestGaps(t *testing.T) {
+	esp := func(seq uint32) []byte {
+		b := append([]byte{0xc0, 0xde, 0, 1, 0, 0, 0, 0}, make([]byte, 24)...)
+		binary.BigEndian.PutUint32(b[4:], seq)
+		return ipv4(alice, bob, 50, b)
+	}
+	ah := func(seq uint32) []byte {
+		b := append([]byte{17, 4, 0, 0, 0xc0, 0xde, 0, 1, 0, 0, 0, 0}, make([]byte, 24)...)
+		binary.BigEndian.PutUint32(b[8:], seq)
+		return ipv4(alice, bob, 51, b)
+	}
+	for name, packet := range map[string]func(uint32) []byte{"ESP": esp, "AH": ah} {
+		var packets [][]byte
+		for i, seq := range []uint32{1, 2, 9, 5, 10, 10, 5, 4000, 3000, 3999} {
+			packets = append(packets, sentAgain(packet(seq), uint16(i+1)))
+		}
+		lines, _ := decodePackets(t, nil, packets...)
+		var got []string
+		for _, l := range lines {
+			got = append(got, fmt.Sprintf("#%d gap %d late %d replay %t", l.Seq, l.Gap, l.Late, l.Replay))
+		}
+		want := []string{
+			"#1 gap 0 late 0 replay false", "#2 gap 0 late 0 replay false", "#9 gap 6 late 0 replay false", "#5 gap 0 late 4 replay false",
+			"#10 gap 0 late 0 replay false", "#10 gap 0 late 0 replay true", "#5 gap 0 late 5 replay true", "#4000 gap 3989 late 0 replay false",
+			"#3000 gap 0 late 1000 replay false", "#3999 gap 0 late 1 replay false",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		text, _ := shown(t, nil, packets...)
+		for i, mark := range map[int]string{2: "#9  [6 missing before it]", 3: "#5  [late, 4 behind]", 5: "#10  [replay]", 8: "#3000  [late, 1000 behind]"} {
+			if !strings.Contains(text[i], mark) {
+				t.Errorf("%s: the line lacks %q: %s", name, mark, text[i])
+			}
+		}
+		if strings.Contains(text[1]+text[4]+text[9], "missing") {
+			t.Errorf("%s: a packet that leaves nothing out is marked: %s", name, text)
+		}
+	}
+}
+
+// TestCapturedTwice: the very same packet at the same point within moments was sent
+// once; with another IP identification, or later, it was sent again.
+func TestCapturedTwice(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	esp := append([]byte{0xc0, 0xde, 0, 1, 0, 0, 0, 1}, make([]byte, 24)...)
+	six := func(packet []byte) []byte { return ipv6("2001:db8::1", "2001:db8::2", packet[9], packet[20:]) }
+	const us, ms = time.Microsecond, time.Millisecond
+	for _, c := range []struct {
+		name      string
+		packet    []byte
+		again     []byte
+		after     time.Duration
+		duplicate bool
+	}{
+		{"IKE", sentAgain(p.init()[0], 7), sentAgain(p.init()[0], 7), 3 * us, true},
+		{"IKE on a slow mirror port", sentAgain(p.init()[0], 7), sentAgain(p.init()[0], 7), 50 * ms, true},
+		{"IKE, sent again", sentAgain(p.init()[0], 7), sentAgain(p.init()[0], 8), 3 * us, false},
+		{"IKE, sent again by a host without identifications", p.init()[0], p.init()[0], 500 * ms, false},
+		{"IKE, later under the same identification", sentAgain(p.init()[0], 7), sentAgain(p.init()[0], 7), 2 * time.Second, false},
+		{"IKE in IPv6", six(p.init()[0]), six(p.init()[0]), 3 * us, true},
+		{"IKE in IPv6, sent again", six(p.init()[0]), six(p.init()[0]), 500 * ms, false},
+		{"ESP", sentAgain(ipv4(alice, bob, 50, esp), 7), sentAgain(ipv4(alice, bob, 50, esp), 7), 3 * us, true},
+		{"ESP in UDP", sentAgain(ipv4(alice, bob, 17, udp(4500, 4500, esp)), 7), sentAgain(ipv4(alice, bob, 17, udp(4500, 4500, esp)), 7), 3 * us, true},
+		{"ESP, replayed", sentAgain(ipv4(alice, bob, 50, esp), 7), sentAgain(ipv4(alice, bob, 50, esp), 9), 3 * us, false},
+		{"ESP, other octets under the same number", sentAgain(ipv4(alice, bob, 50, esp), 7), sentAgain(ipv4(alice, bob, 50, append(bytes.Clone(esp[:28]), 1, 1, 1, 1)), 7), 3 * us, false},
+		{"ESP in IPv6", six(ipv4(alice, bob, 50, esp)), six(ipv4(alice, bob, 50, esp)), 3 * us, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lines, d := decodeBytes(t, pcapAt(t, layers.LinkTypeRaw, at{0, c.packet, 0}, at{c.after, c.again, 0}), nil)
+			l := lines[1]
+			if again := l.Retransmission > 0 || l.Replay; l.Duplicate != c.duplicate || again == c.duplicate {
+				t.Errorf("duplicate %t, want %t; retransmission %d, replay %t", l.Duplicate, c.duplicate, l.Retransmission, l.Replay)
+			}
+			rows, _ := d.Ladder()
+			if want := map[bool]int{true: 1, false: 2}[c.duplicate]; l.Kind == "ike" && len(rows) != want {
+				t.Errorf("%d rungs, want %d", len(rows), want)
+			}
+			var b strings.Builder
+			if err := d.Summary(&b, nil); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(b.String(), "; captured twice 1") != c.duplicate {
+				t.Errorf("the summary:\n%s", b.String())
+			}
+		})
+	}
+}
+
+// TestFragmentsCapturedTwice: doubled fragments neither make the message a
+// retransmission nor leave a datagram behind that seems to lack fragments.
+func TestFragmentsCapturedTwice(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	message := ipv4(alice, bob, 17, udp(500, 500, p.message(wire.ExchangeIKESAInit, 0, false, &wire.Nonce{Data: p.ni}, &wire.VendorID{Data: make([]byte, 200)})))
+	var frames []at
+	for i, f := range cut(message, 104) {
+		frames = append(frames, at{time.Duration(2*i) * time.Microsecond, f, 0}, at{time.Duration(2*i+1) * time.Microsecond, f, 0})
+	}
+	lines, d := decodeBytes(t, pcapAt(t, layers.LinkTypeRaw, frames...), nil)
+	ike, twice := 0, 0
+	for _, l := range lines {
+		if l.Kind == "ike" {
+			ike++
+		}
+		if l.Duplicate {
+			twice++
+		}
+	}
+	var b strings.Builder
+	if err := d.Summary(&b, nil); err != nil {
+		t.Fatal(err)
+	}
+	if ike != 1 || twice != len(frames)/2 || strings.Contains(b.String(), "without all fragments") {
+		t.Errorf("%d messages, %d of %d frames are duplicates:\n%s", ike, twice, len(frames), b.String())
+	}
+}
+
+// TestEvictedFragments: datagrams that make room for others before they are
+// complete are counted, apart from those that still wait.
+func TestEvictedFragments(t *testing.T) {
+	var frames [][]byte
+	for i := range datagramsMax + 5 {
+		f := cut(ipv4(alice, bob, 17, make([]byte, 100)), 64)[0]
+		frames = append(frames, sentAgain(f, uint16(i+1)))
+	}
+	_, d := decodePackets(t, nil, frames...)
+	var b strings.Builder
+	if err := d.Summary(&b, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{fmt.Sprintf("%d IP datagrams without all fragments\n", datagramsMax), "5 IP datagrams forgotten before all fragments came\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the summary lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// TestNotOurs: what others send from or to our ports is named as what it is and is
+// no malformed IKE, while IKE that is malformed still is.
+func TestNotOurs(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	message := p.message(wire.ExchangeIKESAInit, 0, false, &wire.Nonce{Data: p.ni})
+	dns := append([]byte{0x12, 0x34, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, "\x07example\x03com\x00\x00\x01\x00\x01\x00\x00\x00"...)
+	ntp := append([]byte{0x24}, make([]byte, 47)...)
+	guard := append([]byte{1, 0, 0, 0}, bytes.Repeat([]byte{5}, 144)...)
+	stun := append([]byte{0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42}, make([]byte, 20)...)
+	for _, c := range []struct {
+		name   string
+		packet []byte
+		kind   string
+		note   string
+		clean  bool
+	}{
+		{"a keepalive on 500", udp(500, 500, []byte{0xff}), "other", "NAT-keepalive on port 500", true},
+		{"nothing on 500", udp(500, 500, nil), "other", "UDP without payload", true},
+		{"nothing on 4500", udp(40000, 4500, nil), "other", "UDP without payload", true},
+		{"a DNS answer to 500", udp(53, 500, dns), "other", "DNS on port 500, not IKE", true},
+		{"a DNS question from 500", udp(500, 53, dns), "other", "DNS on port 500, not IKE", true},
+		{"a DNS answer to 4500", udp(53, 4500, dns), "other", "DNS on port 4500, neither IKE nor ESP", true},
+		{"an NTP answer to 500", udp(123, 500, ntp), "other", "NTP on port 500, not IKE", true},
+		{"WireGuard on 500", udp(51000, 500, guard), "other", "UDP on port 500, by its shape a WireGuard handshake initiation, not IKE", true},
+		{"STUN on 500", udp(51000, 500, stun), "other", "UDP on port 500, by its shape STUN (RFC 8489), not IKE", true},
+		{"WireGuard on 4500", udp(51000, 4500, guard), "esp", "perhaps no ESP: by its shape a WireGuard handshake initiation", true},
+		{"STUN on 4500", udp(51000, 4500, stun), "esp", "perhaps no ESP: by its shape STUN (RFC 8489)", true},
+		{"IKE without a marker on 4500", udp(4500, 4500, message), "esp", "perhaps IKE without the non-ESP marker (RFC 3948 §2.2): it fits IKE_SA_INIT request 0", true},
+		{"ESP on 4500", udp(4500, 4500, append([]byte{0xc0, 0xde, 0, 1, 0, 0, 0, 1}, make([]byte, 144)...)), "esp", "", true},
+		{"IKE from the port of another service", udp(53, 500, message), "ike", "", true},
+		{"IKE on 4500 from the port of another service", udp(53, 4500, marked(message)), "ike", "", true},
+		{"half a header of IKE", udp(500, 500, message[:20]), "ike", "", false},
+		{"half a header of IKE behind a translator", udp(61234, 500, message[:20]), "ike", "", false},
+		{"two octets on 500", udp(500, 500, []byte{0xff, 0xff}), "ike", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lines, d := decodePackets(t, nil, ipv4(alice, bob, 17, c.packet))
+			if l := lines[0]; len(lines) != 1 || l.Kind != c.kind || l.Note != c.note || d.Stats().Clean() != c.clean {
+				t.Errorf("%s %q, clean %t; want %s %q, %t: %+v", l.Kind, l.Note, d.Stats().Clean(), c.kind, c.note, c.clean, l.Error)
+			}
+		})
+	}
+}
+
+// TestICMPErrors tells type, code, MTU and the packet that an error is about, in
+// both families and inside ESP.
+func TestICMPErrors(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	init := p.init()[0]
+	esp := append([]byte{0xc0, 0xde, 0, 1, 0, 0, 0, 1}, make([]byte, 1192)...)
+	icmp := func(kind, code byte, rest uint32, quote []byte) []byte {
+		b := []byte{kind, code, 0, 0, 0, 0, 0, 0}
+		binary.BigEndian.PutUint32(b[4:], rest)
+		return append(b, quote...)
+	}
+	four := func(b []byte) []byte { return ipv4(bob, alice, 1, b) }
+	six := func(b []byte) []byte { return ipv6("2001:db8::9", "2001:db8::1", 58, b) }
+	natt := ipv6("2001:db8::1", "2001:db8::2", 17, udp(4500, 4500, esp))
+	fragment := cut(ipv6("2001:db8::1", "2001:db8::2", 17, udp(4500, 4500, esp)), 496)
+	for _, c := range []struct {
+		name   string
+		packet []byte
+		says   string
+		mtu    int // -1 for none
+		quoted map[string]any
+	}{
+		{"port unreachable, the whole message", four(icmp(3, 3, 0, init)), "ICMP destination unreachable, port unreachable, about 192.0.2.1:500 > 198.51.100.7:500 IKE_SA_INIT request 0", -1,
+			map[string]any{"kind": "ike", "sport": 500.0, "exchange": "IKE_SA_INIT", "initiator_spi": "0102030405060708", "message_id": 0.0}},
+		{"port unreachable, eight octets", four(icmp(3, 3, 0, init[:28])), "about 192.0.2.1:500 > 198.51.100.7:500 UDP", -1, map[string]any{"kind": "other", "sport": 500.0}},
+		{"fragmentation needed", four(icmp(3, 4, 1400, ipv4(alice, bob, 50, esp)[:28])), "ICMP destination unreachable, fragmentation needed, MTU 1400, about 192.0.2.1 > 198.51.100.7 ESP 0xc0de0001 #1", 1400,
+			map[string]any{"kind": "esp", "spi": "c0de0001", "seq": 1.0}},
+		{"fragmentation needed by an old router", four(icmp(3, 4, 0, ipv4(alice, bob, 50, esp)[:28])), "fragmentation needed, MTU 0, about", 0, map[string]any{"kind": "esp", "spi": "c0de0001", "seq": 1.0}},
+		{"time exceeded, ESP in UDP", four(icmp(11, 0, 0, ipv4(alice, bob, 17, udp(4500, 4500, esp))[:36])), "ICMP time exceeded, TTL exceeded in transit, about 192.0.2.1:4500 > 198.51.100.7:4500 ESP 0xc0de0001 #1", -1,
+			map[string]any{"kind": "esp", "sport": 4500.0, "spi": "c0de0001", "seq": 1.0}},
+		{"prohibited, IKE behind the marker", four(icmp(3, 13, 0, ipv4(alice, bob, 17, udp(4500, 4500, marked(init[28:]))))), "administratively prohibited, about 192.0.2.1:4500 > 198.51.100.7:4500 IKE_SA_INIT request 0", -1,
+			map[string]any{"kind": "ike", "sport": 4500.0, "exchange": "IKE_SA_INIT", "initiator_spi": "0102030405060708", "message_id": 0.0}},
+		{"AH", four(icmp(3, 2, 0, ipv4(alice, bob, 51, []byte{17, 4, 0, 0, 0, 0, 0x30, 1})[:28])), "protocol unreachable, about 192.0.2.1 > 198.51.100.7 AH 0x00003001", -1, map[string]any{"kind": "ah", "spi": "00003001"}},
+		{"packet too big", six(icmp(2, 0, 1280, natt[:1200])), "ICMPv6 packet too big, MTU 1280, about [2001:db8::1]:4500 > [2001:db8::2]:4500 ESP 0xc0de0001 #1", 1280,
+			map[string]any{"kind": "esp", "sport": 4500.0, "spi": "c0de0001", "seq": 1.0}},
+		{"packet too big, the first fragment", six(icmp(2, 0, 1280, fragment[0])), "MTU 1280, about [2001:db8::1]:4500 > [2001:db8::2]:4500 ESP 0xc0de0001 #1", 1280,
+			map[string]any{"kind": "esp", "sport": 4500.0, "spi": "c0de0001", "seq": 1.0}},
+		{"packet too big, a later fragment", six(icmp(2, 0, 1280, fragment[1])), "MTU 1280, about 2001:db8::1 > 2001:db8::2 a later fragment of UDP", 1280, map[string]any{"kind": "other"}},
+		{"no route", six(icmp(1, 0, 0, natt)), "ICMPv6 destination unreachable, no route, about [2001:db8::1]:4500", -1, map[string]any{"kind": "esp", "sport": 4500.0, "spi": "c0de0001", "seq": 1.0}},
+		{"an error about nothing", four(icmp(3, 1, 0, nil)), "ICMP destination unreachable, host unreachable", -1, nil},
+		{"an echo request", four(icmp(8, 0, 1, []byte("payload"))), "ICMP echo request", -1, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lines, d := decodePackets(t, nil, c.packet)
+			l := lines[0]
+			if len(lines) != 1 || l.Kind != "other" || l.ICMP == nil || !strings.Contains(l.Note, c.says) || !d.Stats().Clean() {
+				t.Fatalf("lines: %+v", lines)
+			}
+			mtu := -1
+			if l.ICMP.MTU != nil {
+				mtu = int(*l.ICMP.MTU)
+			}
+			if mtu != c.mtu {
+				t.Errorf("MTU %d, want %d", mtu, c.mtu)
+			}
+			got := pick(l.ICMP.Quoted, "kind", "sport", "spi", "seq", "exchange", "initiator_spi", "message_id")
+			if diff := cmp.Diff(c.quoted, got); diff != "" && (c.quoted != nil || len(got) > 0) {
+				t.Errorf("quoted (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("half a header", func(t *testing.T) {
+		lines, _ := decodePackets(t, nil, four([]byte{3, 3, 0, 0}))
+		if l := lines[0]; l.Error == nil || l.Error.Payload != "ICMP" {
+			t.Errorf("line: %+v", l)
+		}
+	})
+	t.Run("inside ESP", func(t *testing.T) {
+		sa, row := outbound(t, 0x1000, "aes128-sha256", "AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]", "")
+		packet, err := seal(sa, ipv4("10.1.0.1", "10.2.0.1", 1, icmp(3, 4, 1280, ipv4("10.2.0.1", "10.1.0.9", 6, make([]byte, 20)))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := shown(t, loadKeys(t, tables("", row)), ipv4(alice, bob, 50, packet))
+		if !strings.Contains(text[0], "ICMP destination unreachable, fragmentation needed, MTU 1280, about 10.2.0.1:0 > 10.1.0.9:0 TCP") {
+			t.Errorf("line: %s", text[0])
+		}
+	})
+}
+
+// TestUnread: link types that are not read, and tunnels, are named and counted, and
+// nothing else is.
+func TestUnread(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	inner := p.init()[0]
+	ether := func(etherType uint16, b []byte) []byte {
+		return append(binary.BigEndian.AppendUint16(make([]byte, 12), etherType), b...)
+	}
+	for _, c := range []struct {
+		name  string
+		link  layers.LinkType
+		frame []byte
+		want  string
+	}{
+		{"enc", 109, make([]byte, 64), "link type 109 (OpenBSD enc)"},
+		{"NFLOG", 239, make([]byte, 64), "link type 239 (NFLOG)"},
+		{"802.11", 105, make([]byte, 64), "link type 105 (802.11)"},
+		{"radiotap", 127, make([]byte, 64), "link type 127 (802.11 with radiotap header)"},
+		{"private", 150, make([]byte, 64), "link type 150 (private use 3)"},
+		{"no name", 7777, make([]byte, 64), "link type 7777"},
+		{"GRE", 101, ipv4(alice, bob, 47, append([]byte{0, 0, 8, 0}, inner...)), "GRE"},
+		{"GRE in IPv6", 101, ipv6("2001:db8::1", "2001:db8::2", 47, append([]byte{0, 0, 8, 0}, inner...)), "GRE"},
+		{"IPComp", 101, ipv4(alice, bob, 108, make([]byte, 40)), "IPComp"},
+		{"VXLAN", 101, ipv4(alice, bob, 17, udp(40000, 4789, append([]byte{8, 0, 0, 0, 0, 0, 5, 0}, ether(0x0800, inner)...))), "VXLAN"},
+		{"GENEVE", 101, ipv4(alice, bob, 17, udp(40000, 6081, append([]byte{0, 0, 0x65, 0x58, 0, 0, 5, 0}, ether(0x0800, inner)...))), "GENEVE"},
+		{"GTP-U", 101, ipv4(alice, bob, 17, udp(2152, 2152, append([]byte{0x30, 0xff, 0, 100, 0, 0, 0, 1}, inner...))), "GTP-U"},
+		{"L2TP", 101, ipv4(alice, bob, 17, udp(1701, 1701, append([]byte{0, 2, 0, 1, 0, 2, 0xff, 3, 0, 0x21}, inner...))), "L2TP"},
+		{"MPLS", 1, ether(0x8847, append([]byte{0, 1, 1, 64}, inner...)), "MPLS"},
+		{"MPLS in a VLAN", 1, ether(0x8100, append([]byte{0, 5, 0x88, 0x47, 0, 1, 1, 64}, inner...)), "MPLS"},
+		{"MACsec", 1, ether(0x88e5, make([]byte, 50)), "MACsec"},
+		{"no tunnel on a tunnel's port", 101, ipv4(alice, bob, 17, udp(40000, 4789, make([]byte, 20))), ""},
+		{"ARP", 1, ether(0x0806, make([]byte, 28)), ""},
+		{"TCP", 101, ipv4(alice, bob, 6, make([]byte, 20)), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lines, d := decodeBytes(t, pcapOf(t, c.link, c.frame, c.frame), nil)
+			var want []Unread
+			if c.want != "" {
+				want = []Unread{{c.want, 2}}
+			}
+			if diff := cmp.Diff(want, d.Unread()); diff != "" || lines[0].Unread != c.want || !strings.HasPrefix(lines[0].Note, c.want) {
+				t.Errorf("line %+v, unread (-want +got):\n%s", lines[0], diff)
+			}
+		})
+	}
+}
