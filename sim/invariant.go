@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -41,6 +42,11 @@ type invariant interface {
 type invariantConfig struct {
 	// nodes holds the nodes' names, for sentences.
 	nodes []string
+	// speaks holds which nodes run IKE.
+	speaks []bool
+	// networks are the prefixes of the networks behind the interfaces, by node and
+	// interface.
+	networks [][][]netip.Prefix
 	// policies are the policies in force before any negotiation, by node.
 	policies [][]policy
 	// notice is how long the node takes, by connection, to find out that its peer is
@@ -58,6 +64,31 @@ func (c invariantConfig) node(i int) string {
 		return c.nodes[i]
 	}
 	return fmt.Sprintf("node %d", i)
+}
+
+// speaksIKE reports whether a node runs IKE.
+func (c invariantConfig) speaksIKE(node int) bool {
+	return node >= 0 && node < len(c.speaks) && c.speaks[node]
+}
+
+// delivers reports whether a packet that leaves by an interface is for the network
+// behind it, and, unless any is good, for a part of that network that the policy's
+// local selectors name.
+func (c invariantConfig) delivers(node, iface int, dst netip.Addr, p policy, anyIsGood bool) bool {
+	if node >= len(c.networks) || iface >= len(c.networks[node]) {
+		return false
+	}
+	for _, network := range c.networks[node][iface] {
+		if !network.Contains(dst) {
+			continue
+		}
+		if anyIsGood || slices.ContainsFunc(p.local, func(l wire.Selector) bool {
+			return within(dst, l) && network.Contains(l.Start) && network.Contains(l.End)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // notices answers how long a node takes to find out that the peer of a connection is
@@ -107,7 +138,11 @@ type observation any
 type sighted struct {
 	now       time.Duration
 	node      int
+	iface     int // index in the node
 	direction impair.Direction
+	// mine says that the packet, going down, is for this node rather than to be
+	// forwarded.
+	mine bool
 	// own says that the packet, going up, was made by this node rather than
 	// forwarded.
 	own    bool
@@ -150,6 +185,8 @@ type opened struct {
 	by       association
 	spi      uint32
 	sequence uint64
+	iface    int     // by which it came, -1 when that is not known
+	inner    traffic // what came out
 }
 
 // installed is a child SA that a node took into use.

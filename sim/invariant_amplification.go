@@ -14,8 +14,11 @@ import (
 const unvalidatedMax = 1 << 16
 
 // amplificationInvariant: before authentication, no responder sends an
-// unvalidated address more than it received from it, in octets of IKE. An
-// address is validated when a message from it carries a responder SPI that this
+// unvalidated address more than it received from it, in octets of IKE. A responder
+// is a node that runs IKE, and what it sends is IKE when it leaves by a port of IKE
+// and is a message of IKEv2: a flow to or from such a port is none. What came from
+// the address counts whatever it is, since an answer may be to something that is no
+// IKE of this version (RFC 7296, section 2.5). An address is validated when a message from it carries a responder SPI that this
 // node chose and sent only there: whoever forges a source address does not get
 // to see it, as he does not get to see a cookie (RFC 7296, section 2.6).
 type amplificationInvariant struct {
@@ -56,22 +59,22 @@ func (i *amplificationInvariant) observe(o observation) {
 		return
 	}
 	seen, is := o.(*sighted)
-	if !is || seen.packet.ike == nil {
-		return
-	}
-	h, err := wire.ParseHeader(seen.packet.ike)
-	if err != nil {
+	if !is || !i.c.speaksIKE(seen.node) {
 		return
 	}
 	p := seen.packet
+	h, err := wire.ParseHeader(p.atIKE)
+	if err != nil {
+		return
+	}
 	switch {
 	case seen.direction == impair.Down && h.FromInitiator():
 		peer := i.peer(peerKey{seen.node, p.src, h.InitiatorSPI})
-		peer.received += uint64(p.ikeBytes())
+		peer.received += uint64(p.atIKEBytes())
 		for _, spi := range peer.spiR {
 			peer.validated = peer.validated || spi == h.ResponderSPI
 		}
-	case seen.direction == impair.Up && seen.own && !h.FromInitiator():
+	case seen.direction == impair.Up && seen.own && p.ike != nil && p.fromIKEPort() && !h.FromInitiator():
 		peer := i.peer(peerKey{seen.node, p.dst, h.InitiatorSPI})
 		if !h.ResponderSPI.IsZero() && len(peer.spiR) < responderSPIsMax {
 			peer.spiR = append(peer.spiR, h.ResponderSPI)

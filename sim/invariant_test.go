@@ -38,7 +38,8 @@ var (
 
 func testInvariantConfig() invariantConfig {
 	return invariantConfig{
-		nodes: []string{"gw-a", "gw-b"},
+		nodes:  []string{"gw-a", "gw-b"},
+		speaks: []bool{true, true},
 		policies: [][]policy{
 			{{connection: "to-b", child: "net", local: tsA, remote: tsB}},
 			{},
@@ -183,6 +184,8 @@ func TestNoCleartextPassesBy(t *testing.T) {
 		"own error about a tunnel's": {icmpError(gwA, hostB, udp(hostB, hostA, 1, 2, nil)), false},
 		"own ping":                   {ip(gwA, gwB, protocolICMP, []byte{8, 0, 0, 0, 0, 0, 0, 0}), false},
 		"own UDP":                    {udp(gwA, gwB, 5000, 6000, []byte{0xff}), false},
+		"own UDP to a port of IKE":   {udp(gwA, gwB, 5000, 500, make([]byte, 100)), false},
+		"own UDP like a keepalive":   {udp(gwA, gwB, 4500, 6000, []byte{0, 0, 0, 0, 0xff}), false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -347,5 +350,22 @@ func TestNoAmplification(t *testing.T) {
 			observations: []observation{request(100), answer(100), down(t, nodeB, ikePacket(t, gwA, gwB, 4500, forged, "x")), authAnswer}, violation: "unvalidated"},
 		"to an address that sent nothing": {observations: []observation{request(100), elsewhere}, violation: "only 0 came from it"},
 		"an initiator may":                {observations: []observation{up(t, nodeA, ikePacket(t, gwA, gwB, 500, initRequest(), "x"))}},
+		"a flow to port 500":              {observations: []observation{up(t, nodeB, udp(gwB, gwA, 5000, 500, make([]byte, 100)))}},
+		"a flow from port 500":            {observations: []observation{up(t, nodeB, udp(gwB, gwA, 500, 5000, make([]byte, 100)))}},
+		"a flow between ports of IKE":     {observations: []observation{up(t, nodeB, udp(gwB, gwA, 500, 500, make([]byte, 100)))}},
+		"a message from another port":     {observations: []observation{up(t, nodeB, udp(gwB, gwA, 5000, 500, ikeMessage(t, initResponse(), "x")))}},
+		"a node that runs no IKE": {observations: []observation{
+			&sighted{now: time.Second, node: 2, direction: impair.Up, own: true, packet: see(t, ikePacket(t, hostA, hostB, 500, initResponse(), "x"))}}},
+		"an answer to what is no IKEv2": {
+			observations: []observation{down(t, nodeB, udp(gwA, gwB, 500, 500, laterVersion(t, 100))), answer(100)}, checks: 1},
+		"a longer one": {
+			observations: []observation{down(t, nodeB, udp(gwA, gwB, 500, 500, laterVersion(t, 100))), answer(101)}, violation: "133 octets of IKE though only 132 came from it"},
 	})
+}
+
+// laterVersion is a message of an IKE to come.
+func laterVersion(t *testing.T, bytes int) []byte {
+	b := ikeMessage(t, initRequest(), strings.Repeat("x", bytes))
+	b[17] = 0x30
+	return b
 }

@@ -62,7 +62,10 @@ func (r *Run) Transit(now time.Duration, nodeIndex, iface int, direction impair.
 	if s.ike != nil && direction == impair.Down && r.owns(nodeIndex, s.dst) {
 		r.ladder.fate(now, s, "")
 	}
-	r.sighted = sighted{now: now, node: nodeIndex, direction: direction, own: r.owns(nodeIndex, s.src), packet: s}
+	r.sighted = sighted{
+		now: now, node: nodeIndex, iface: iface, direction: direction, packet: s,
+		own: r.owns(nodeIndex, s.src), mine: direction == impair.Down && r.owns(nodeIndex, s.dst),
+	}
 	r.tell(&r.sighted)
 }
 
@@ -154,7 +157,7 @@ func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
 			c.packetsIn++
 			c.bytesIn += uint64(e.ESP.Inner.Bytes)
 		}
-		r.opened = opened{now, r.association(nodeIndex, e.ESP.Ordinal), e.ESP.SPI, e.ESP.Sequence}
+		r.opened = opened{now, r.association(nodeIndex, e.ESP.Ordinal), e.ESP.SPI, e.ESP.Sequence, e.Interface, trafficOf(e.ESP.Inner)}
 		r.tell(&r.opened)
 	case node.EventESPOut:
 		if c := state.child(connection, e.ESP.Child); c != nil {

@@ -207,9 +207,19 @@ func (r *Run) addNodes() error {
 // addInvariants makes the invariants that the lab does not turn off.
 func (r *Run) addInvariants() {
 	c := invariantConfig{policies: make([][]policy, len(r.plan.Nodes))}
+	prefixes := map[string][]netip.Prefix{}
+	for _, n := range r.plan.Networks {
+		prefixes[n.Name] = n.Prefixes
+	}
 	for i, n := range r.plan.Nodes {
 		c.nodes = append(c.nodes, n.Name)
+		c.speaks = append(c.speaks, n.Implementation != topology.ImplementationHost && len(n.Connections) > 0)
 		c.policies[i] = configuredPolicies(n)
+		var networks [][]netip.Prefix
+		for _, iface := range n.Interfaces {
+			networks = append(networks, prefixes[iface.Network])
+		}
+		c.networks = append(c.networks, networks)
 		notice := map[string]time.Duration{}
 		for _, connection := range n.Connections {
 			length := scheduleLength(connection)

@@ -14,10 +14,14 @@ const (
 	protocolESP       = 50
 	protocolICMP      = 1
 	protocolICMPv6    = 58
+	protocolTCP       = 6
 	protocolUDP       = 17
 	portIKE           = 500
 	portIKENAT        = 4500
-	nonESPMarkerBytes = 4 // RFC 3948, section 2.2
+	nonESPMarkerBytes = 4    // RFC 3948, section 2.2
+	keepaliveOctet    = 0xff // RFC 3948, section 2.3
+	ikeMajorVersion   = 2
+	exchangeTypeAt    = 18 // RFC 7296, section 3.1
 )
 
 // sight is a packet as somebody sees it who stands beside the wire and knows no
@@ -31,8 +35,14 @@ type sight struct {
 	// type<<8|code (RFC 7296, section 3.13.1). They are known only when portsKnown.
 	srcPort, dstPort uint16
 	portsKnown       bool
-	// ike is the IKE message, without marker, nil when the packet carries none.
+	// ike is the IKE message, without marker, nil when the packet carries none: what
+	// stands at an IKE port and says of itself that it is IKEv2 of that length.
 	ike []byte
+	// atIKE is what stands at an IKE port where IKE would, IKE or not, when it is as
+	// long as an IKE header.
+	atIKE []byte
+	// keepalive says that the packet is a NAT keepalive (RFC 3948, section 2.3).
+	keepalive bool
 	// esp is the ESP packet from its SPI on, nil when the packet carries none.
 	esp []byte
 	// icmp is the ICMP message, nil when the packet is none.
@@ -40,7 +50,15 @@ type sight struct {
 	// partial says that the packet is the first of several fragments, so that
 	// ike, esp and icmp are only the beginning.
 	partial bool
+	// later says that the packet is a fragment but the first, which shows no more of
+	// what it belongs to than its addresses, protocol and fragmentID. The latter is
+	// that of every fragment, the first included.
+	later      bool
+	fragmentID uint32
 }
+
+// inFragments says whether the packet is a fragment, the first or a later one.
+func (s *sight) inFragments() bool { return s.partial || s.later }
 
 // ikeBytes is the length of the IKE message in octets. Of a first fragment it is
 // what the message itself says.
@@ -50,6 +68,19 @@ func (s *sight) ikeBytes() int {
 	}
 	return len(s.ike)
 }
+
+// atIKEBytes is the length of what stands where IKE would, which of a first fragment
+// that is no IKE is only as much as it has.
+func (s *sight) atIKEBytes() int {
+	if s.ike != nil {
+		return s.ikeBytes()
+	}
+	return len(s.atIKE)
+}
+
+// fromIKEPort says whether the packet comes from a port of IKE, as all that a node
+// sends as IKE does.
+func (s *sight) fromIKEPort() bool { return s.srcPort == portIKE || s.srcPort == portIKENAT }
 
 // icmpHeaderBytes is the length of an ICMP error in front of what it quotes
 // (RFC 792, RFC 4443).
@@ -87,7 +118,11 @@ func (s *sight) look(b []byte) bool {
 		}
 		s.src, s.dst = netip.AddrFrom4(h.SourceAddress().As4()), netip.AddrFrom4(h.DestinationAddress().As4())
 		s.protocol = h.Protocol()
-		first, s.partial = h.FragmentOffset() == 0, h.More()
+		first = h.FragmentOffset() == 0
+		s.partial, s.later = first && h.More(), !first
+		if s.inFragments() {
+			s.fragmentID = uint32(h.ID())
+		}
 		payload = b[h.HeaderLength():]
 	case header.IPv6Version:
 		h := header.IPv6(b)
@@ -121,8 +156,12 @@ func (s *sight) skipExtensions(next uint8, b []byte) (protocol uint8, payload []
 			if !f.IsValid() {
 				return next, nil, false
 			}
-			s.partial = f.More()
-			if next, b = f.NextHeader(), b[header.IPv6FragmentHeaderSize:]; f.FragmentOffset() != 0 {
+			s.later = f.FragmentOffset() != 0
+			s.partial = !s.later && f.More()
+			if s.inFragments() {
+				s.fragmentID = f.ID()
+			}
+			if next, b = f.NextHeader(), b[header.IPv6FragmentHeaderSize:]; s.later {
 				return next, nil, false
 			}
 		default:
@@ -145,7 +184,7 @@ func (s *sight) lookTransport(b []byte) {
 		}
 		u := header.UDP(b)
 		s.srcPort, s.dstPort, s.portsKnown = u.SourcePort(), u.DestinationPort(), true
-		s.lookUDP(u.Payload())
+		s.lookUDP(u.Payload(), int(u.Length())-header.UDPMinimumSize)
 	case protocolESP:
 		s.esp = b
 	default:
@@ -155,23 +194,30 @@ func (s *sight) lookTransport(b []byte) {
 	}
 }
 
-// lookUDP tells IKE from ESP in UDP by the marker (RFC 3948, section 2).
-func (s *sight) lookUDP(payload []byte) {
+// lookUDP tells IKE from ESP in UDP by the marker (RFC 3948, section 2). bytes is the
+// length of the whole payload, of which a fragment has only the beginning.
+func (s *sight) lookUDP(payload []byte, bytes int) {
 	switch {
 	case s.srcPort == portIKENAT || s.dstPort == portIKENAT:
 		if len(payload) < nonESPMarkerBytes {
-			return // a NAT keepalive
+			s.keepalive = len(payload) == 1 && payload[0] == keepaliveOctet
+			return
 		}
-		if binary.BigEndian.Uint32(payload) == 0 {
-			s.ike = payload[nonESPMarkerBytes:]
-		} else {
+		if binary.BigEndian.Uint32(payload) != 0 {
 			s.esp = payload
+			return
 		}
+		s.atIKE, bytes = payload[nonESPMarkerBytes:], bytes-nonESPMarkerBytes
 	case s.srcPort == portIKE || s.dstPort == portIKE:
-		s.ike = payload
+		s.atIKE = payload
 	}
-	if s.ike != nil && len(s.ike) < wire.HeaderBytes {
-		s.ike = nil
+	h, err := wire.ParseHeader(s.atIKE)
+	if err != nil {
+		s.atIKE = nil
+		return
+	}
+	if h.MajorVersion == ikeMajorVersion && !h.InitiatorSPI.IsZero() && int64(h.Length) == int64(bytes) {
+		s.ike = s.atIKE
 	}
 }
 

@@ -16,23 +16,34 @@ func TestSight(t *testing.T) {
 	inUDP := []byte{0xc0, 0, 0, 1, 0, 0, 0, 1, 9, 9}
 	fragment := ip(hostA, hostB, protocolUDP, []byte{0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0})
 	fragment[7] = 1 // fragment offset 8 octets
+	fragment[5] = 7 // identification
 	first := udp(gwA, gwB, 500, 500, message)
-	first[6] |= 0x20 // more fragments
+	first[5], first[6] = 7, 0x20 // more fragments
+	fragment6 := func(offset byte, more byte) []byte {
+		return ip(host6, peer6, 44, append([]byte{50, 0, offset >> 5, offset<<3 | more, 0, 1, 0, 7}, inUDP...))
+	}
+	later := append([]byte(nil), message...)
+	later[17] = 0x50
 	tests := map[string]struct {
 		packet []byte
 		want   sight
 	}{
-		"IKE in fragments": {first, sight{src: gwA, dst: gwB, protocol: 17, srcPort: 500, dstPort: 500, portsKnown: true, ike: message, partial: true}},
-		"UDP":              {udp(hostA, hostB, 5000, 6000, []byte("x")), sight{src: hostA, dst: hostB, protocol: 17, srcPort: 5000, dstPort: 6000, portsKnown: true}},
-		"UDP over IPv6":    {udp(host6, peer6, 5000, 6000, []byte("x")), sight{src: host6, dst: peer6, protocol: 17, srcPort: 5000, dstPort: 6000, portsKnown: true}},
-		"IKE":              {udp(gwA, gwB, 500, 500, message), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 500, dstPort: 500, portsKnown: true, ike: message}},
-		"IKE on 4500":      {udp(gwA, gwB, 4500, 4500, marked), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 4500, dstPort: 4500, portsKnown: true, ike: message}},
-		"IKE cut short":    {udp(gwA, gwB, 500, 500, message[:20]), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 500, dstPort: 500, portsKnown: true}},
-		"ESP in UDP":       {udp(gwA, gwB, 4500, 4500, inUDP), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 4500, dstPort: 4500, portsKnown: true, esp: inUDP}},
-		"NAT keepalive":    {udp(gwA, gwB, 4500, 4500, []byte{0xff}), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 4500, dstPort: 4500, portsKnown: true}},
-		"ESP":              {ip(gwA, gwB, 50, inUDP), sight{src: gwA, dst: gwB, protocol: 50, esp: inUDP}},
-		"ICMP":             {ip(hostA, hostB, 1, []byte{8, 0, 1, 2}), sight{src: hostA, dst: hostB, protocol: 1, srcPort: 0x800, dstPort: 0x800, portsKnown: true, icmp: []byte{8, 0, 1, 2}}},
-		"later fragment":   {fragment, sight{src: hostA, dst: hostB, protocol: 17}},
+		"IKE in fragments":         {first, sight{src: gwA, dst: gwB, protocol: 17, srcPort: 500, dstPort: 500, portsKnown: true, ike: message, atIKE: message, partial: true, fragmentID: 7}},
+		"UDP":                      {udp(hostA, hostB, 5000, 6000, []byte("x")), sight{src: hostA, dst: hostB, protocol: 17, srcPort: 5000, dstPort: 6000, portsKnown: true}},
+		"UDP over IPv6":            {udp(host6, peer6, 5000, 6000, []byte("x")), sight{src: host6, dst: peer6, protocol: 17, srcPort: 5000, dstPort: 6000, portsKnown: true}},
+		"IKE":                      {udp(gwA, gwB, 500, 500, message), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 500, dstPort: 500, portsKnown: true, ike: message, atIKE: message}},
+		"a later IKE":              {udp(gwA, gwB, 500, 500, later), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 500, dstPort: 500, portsKnown: true, atIKE: later}},
+		"IKE of another length":    {udp(gwA, gwB, 500, 500, append(message[:len(message):len(message)], 0)), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 500, dstPort: 500, portsKnown: true, atIKE: append(message[:len(message):len(message)], 0)}},
+		"IKE on 4500":              {udp(gwA, gwB, 4500, 4500, marked), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 4500, dstPort: 4500, portsKnown: true, ike: message, atIKE: message}},
+		"IKE cut short":            {udp(gwA, gwB, 500, 500, message[:20]), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 500, dstPort: 500, portsKnown: true}},
+		"ESP in UDP":               {udp(gwA, gwB, 4500, 4500, inUDP), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 4500, dstPort: 4500, portsKnown: true, esp: inUDP}},
+		"NAT keepalive":            {udp(gwA, gwB, 4500, 4500, []byte{0xff}), sight{src: gwA, dst: gwB, protocol: 17, srcPort: 4500, dstPort: 4500, portsKnown: true, keepalive: true}},
+		"ESP":                      {ip(gwA, gwB, 50, inUDP), sight{src: gwA, dst: gwB, protocol: 50, esp: inUDP}},
+		"ICMP":                     {ip(hostA, hostB, 1, []byte{8, 0, 1, 2}), sight{src: hostA, dst: hostB, protocol: 1, srcPort: 0x800, dstPort: 0x800, portsKnown: true, icmp: []byte{8, 0, 1, 2}}},
+		"later fragment":           {fragment, sight{src: hostA, dst: hostB, protocol: 17, later: true, fragmentID: 7}},
+		"first fragment over IPv6": {fragment6(0, 1), sight{src: host6, dst: peer6, protocol: 50, esp: inUDP, partial: true, fragmentID: 0x10007}},
+		"later fragment over IPv6": {fragment6(8, 1), sight{src: host6, dst: peer6, protocol: 50, later: true, fragmentID: 0x10007}},
+		"a fragment that is all":   {fragment6(0, 0), sight{src: host6, dst: peer6, protocol: 50, esp: inUDP}},
 		"IPv6 behind hop-by-hop": {ip(host6, peer6, 0, append([]byte{17, 0, 1, 4, 0, 0, 0, 0}, udp(host6, peer6, 1, 2, nil)[40:]...)),
 			sight{src: host6, dst: peer6, protocol: 17, srcPort: 1, dstPort: 2, portsKnown: true}},
 	}

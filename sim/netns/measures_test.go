@@ -1,0 +1,77 @@
+//go:build linux
+
+package netns
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ikelab/ikelab/sim"
+	"github.com/ikelab/ikelab/topology"
+)
+
+// measure carries out one of the labs that both engines are tried with, whatever it
+// comes to.
+func measure(t *testing.T, name string, vars map[string]string) outcome {
+	t.Helper()
+	root(t)
+	plan, diags := topology.Load(os.DirFS("../testdata/measures"), name+".hcl", vars)
+	if plan == nil || diags.HasErrors() {
+		t.Fatalf("the lab is wrong: %v", diags)
+	}
+	r, err := sim.New(plan, sim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	result, err := Engine{}.Run(ctx, r, sim.EngineOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outcome{result, r}
+}
+
+// invariantOf is the verdict on an invariant.
+func invariantOf(t *testing.T, r *sim.Result, name string) sim.InvariantResult {
+	t.Helper()
+	for _, i := range r.Invariants {
+		if i.Name == name {
+			return i
+		}
+	}
+	t.Fatalf("no verdict on %s", name)
+	return sim.InvariantResult{}
+}
+
+// TestOwnFragments: the kernel's fragments of a node's own IKE and ESP are nothing in
+// clear either.
+func TestOwnFragments(t *testing.T) {
+	for _, vars := range []map[string]string{{}, {"v6": "true", "encap": "true"}} {
+		o := measure(t, "fragments", vars)
+		if i := invariantOf(t, o.Result, sim.InvariantNoCleartext); !i.Pass || i.Checks == 0 {
+			t.Errorf("%v: no-cleartext after %d checks: %s", vars, i.Checks, i.Why)
+		}
+		if !o.Connections[0].Established {
+			t.Errorf("%v: there is no tunnel", vars)
+		}
+	}
+}
+
+// TestHubWithOneLeg: what the kernel forwards out of a tunnel over the internet in clear
+// is an alarm; what goes into another tunnel, or to the hub's own network, is none.
+func TestHubWithOneLeg(t *testing.T) {
+	for _, test := range []struct{ legs, inside, violation string }{
+		{"1", "false", "on the wire in clear by its wide-area side, though it came protected, by child net of connection a"},
+		{"1", "true", ""},
+		{"2", "false", ""},
+	} {
+		o := measure(t, "hub", map[string]string{"legs": test.legs, "inside": test.inside})
+		if i := invariantOf(t, o.Result, sim.InvariantNoCleartext); i.Pass != (test.violation == "") || !strings.Contains(i.Why, test.violation) {
+			t.Errorf("%s legs, inside is %s: %q, want %q", test.legs, test.inside, i.Why, test.violation)
+		}
+	}
+}
