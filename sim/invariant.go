@@ -128,8 +128,8 @@ type policy struct {
 }
 
 // observation is something that happened, as invariants see it: *sighted,
-// *sealed, *opened, *installed, *removed, *established, *gone, *answered, *died or
-// *readdressed.
+// *sealed, *opened, *installed, *removed, *established, *gone, *spoke, *heard, *gaveUp,
+// *answered, *died or *readdressed.
 // Pointers are valid during the call.
 type observation any
 
@@ -223,6 +223,35 @@ type gone struct {
 	now        time.Duration
 	node       int
 	spiI, spiR wire.SPI
+}
+
+// spoke is an IKE message that a node sent, or sent again, whether or not it got out;
+// heard is one that a node took for its peer's; gaveUp is a
+// request that no retransmission helped.
+type spoke struct {
+	now  time.Duration
+	node int
+	said said
+}
+
+type heard struct {
+	now  time.Duration
+	node int
+	said said
+}
+
+type gaveUp struct {
+	now  time.Duration
+	node int
+	said said
+}
+
+// said names an IKE message within its IKE SA, but for the end that sends it.
+type said struct {
+	spiI     wire.SPI
+	exchange wire.ExchangeType
+	id       uint32
+	response bool
 }
 
 // answered is a response that a node took for the answer to its request.

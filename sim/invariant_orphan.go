@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,6 +15,13 @@ import (
 // retransmission schedule, then both its ends must hold the same SAs, mirrored,
 // and one per child. What is still being negotiated when the run ends is not
 // judged.
+//
+// What says that two ends must agree is that each has heard what the other said. Where
+// a message of one never got to the other, whatever kept it (a link, an address, a
+// route, loss, an MTU), one end may have given up without the other's knowledge. The
+// other is an orphan only when it had the time to notice: the silence of its dpd_delay
+// and a whole retransmission schedule since it last heard from its peer, by IKE or ESP.
+// Without dpd_delay it never will, and is one once a schedule has passed.
 //
 // A node that is killed takes its ends with it and says nothing. The other end is an
 // orphan only when it had the means to notice: once the silence of its dpd_delay and
@@ -31,6 +39,8 @@ type orphanInvariant struct {
 	// the latter.
 	count  uint64
 	deaths []death
+	// ikeOf are the IKE SAs of the child SAs in children.
+	ikeOf map[association]wire.SPI
 }
 
 // death is one end of a node's life.
@@ -43,10 +53,24 @@ type death struct {
 type activity struct {
 	last time.Duration
 	open []request
+	// unheard are the messages that one end sent and the other has not heard.
+	unheard []message
 	// begun is when it was first seen, by orphanInvariant.count; ends are the nodes
-	// that sent messages of it.
+	// that sent messages of it or heard some.
 	begun uint64
-	ends  []int
+	ends  []activityEnd
+}
+
+// activityEnd is one end of an IKE SA; lastHeard is when it last heard from the other.
+type activityEnd struct {
+	node      int
+	lastHeard time.Duration
+}
+
+// message is one that a node sent.
+type message struct {
+	node int
+	said said
 }
 
 // request is one that a node waits to have answered.
@@ -62,6 +86,8 @@ const (
 	activitiesMax = 1 << 17
 	// openRequestsMax bounds the requests open within one IKE SA.
 	openRequestsMax = 64
+	// unheardMax bounds the messages of an IKE SA that the other end has not heard.
+	unheardMax = 64
 	// endsMax bounds the ends of an IKE SA; it has two.
 	endsMax = 4
 	// deathsMax bounds the deaths that are remembered, the oldest forgotten first.
@@ -69,7 +95,7 @@ const (
 )
 
 func newOrphanInvariant(c invariantConfig) *orphanInvariant {
-	return &orphanInvariant{c: c, activity: map[wire.SPI]*activity{}}
+	return &orphanInvariant{c: c, activity: map[wire.SPI]*activity{}, ikeOf: map[association]wire.SPI{}}
 }
 
 func (*orphanInvariant) name() string { return InvariantNoOrphanSA }
@@ -78,14 +104,24 @@ func (i *orphanInvariant) observe(o observation) {
 	switch o := o.(type) {
 	case *sighted:
 		i.sight(o)
+	case *spoke:
+		i.speak(o)
+	case *heard:
+		i.hear(o)
+	case *gaveUp:
+		i.active(o.said.spiI, o.now).close(request{o.node, o.said.exchange, o.said.id})
+	case *opened:
+		if spi, ok := i.ikeOf[o.by]; ok {
+			i.active(spi, o.now).end(o.by.node).lastHeard = o.now
+		}
 	case *answered:
-		answers := request{o.node, o.exchange, o.id}
-		a := i.active(o.spiI, o.now)
-		a.open = slices.DeleteFunc(a.open, func(r request) bool { return r == answers })
+		i.active(o.spiI, o.now).close(request{o.node, o.exchange, o.id})
 	case *installed:
 		i.active(o.ike, o.now)
 		i.children = append(i.children, *o)
+		i.ikeOf[o.by] = o.ike
 	case *removed:
+		delete(i.ikeOf, o.by)
 		i.children = slices.DeleteFunc(i.children, func(s installed) bool {
 			return s.by.node == o.by.node && s.spiIn == o.spiIn && s.spiOut == o.spiOut
 		})
@@ -112,13 +148,66 @@ func (i *orphanInvariant) sight(o *sighted) {
 		return
 	}
 	a := i.active(h.InitiatorSPI, o.now)
-	if o.own && o.direction == impair.Up && len(a.ends) < endsMax && !slices.Contains(a.ends, o.node) {
-		a.ends = append(a.ends, o.node)
+	if !o.own || o.direction != impair.Up {
+		return
 	}
-	r := request{o.node, h.Exchange, h.MessageID}
-	if o.own && o.direction == impair.Up && !h.IsResponse() && len(a.open) < openRequestsMax && !slices.Contains(a.open, r) {
+	a.end(o.node)
+	if !h.IsResponse() {
+		a.ask(request{o.node, h.Exchange, h.MessageID})
+	}
+}
+
+// speak notes what a node says, whether it gets out of the node or not.
+func (i *orphanInvariant) speak(o *spoke) {
+	a := i.active(o.said.spiI, o.now)
+	a.end(o.node)
+	if !o.said.response {
+		a.ask(request{o.node, o.said.exchange, o.said.id})
+	}
+	m := message{o.node, o.said}
+	if slices.Contains(a.unheard, m) {
+		return
+	}
+	if len(a.unheard) == unheardMax {
+		a.unheard = slices.Delete(a.unheard, 0, 1)
+	}
+	a.unheard = append(a.unheard, m)
+}
+
+// hear notes that a node has heard what its peer said.
+func (i *orphanInvariant) hear(o *heard) {
+	a := i.active(o.said.spiI, o.now)
+	a.end(o.node).lastHeard = o.now
+	a.unheard = slices.DeleteFunc(a.unheard, func(m message) bool { return m.node != o.node && m.said == o.said })
+}
+
+// end is a node's end of the IKE SA. An IKE SA with more ends than it can have keeps the
+// last for all others.
+func (a *activity) end(node int) *activityEnd {
+	n := slices.IndexFunc(a.ends, func(e activityEnd) bool { return e.node == node })
+	if n < 0 && len(a.ends) < endsMax {
+		a.ends = append(a.ends, activityEnd{node: node})
+	}
+	if n < 0 {
+		n = len(a.ends) - 1
+	}
+	return &a.ends[n]
+}
+
+// has reports whether a node is an end of the IKE SA.
+func (a *activity) has(node int) bool {
+	return slices.ContainsFunc(a.ends, func(e activityEnd) bool { return e.node == node })
+}
+
+// ask notes that a request is open, close that it is not.
+func (a *activity) ask(r request) {
+	if len(a.open) < openRequestsMax && !slices.Contains(a.open, r) {
 		a.open = append(a.open, r)
 	}
+}
+
+func (a *activity) close(r request) {
+	a.open = slices.DeleteFunc(a.open, func(open request) bool { return open == r })
 }
 
 // active notes that an IKE SA is alive now.
@@ -149,6 +238,7 @@ func (i *orphanInvariant) die(o *died) {
 	i.deaths = append(i.deaths, death{*o, i.count})
 	i.children = slices.DeleteFunc(i.children, func(s installed) bool { return s.by.node == o.node })
 	i.sas = slices.DeleteFunc(i.sas, func(s established) bool { return s.node == o.node })
+	maps.DeleteFunc(i.ikeOf, func(by association, _ wire.SPI) bool { return by.node == o.node })
 	for _, a := range i.activity {
 		a.open = slices.DeleteFunc(a.open, func(r request) bool { return r.node == o.node })
 	}
@@ -162,7 +252,7 @@ func (i *orphanInvariant) bereaved(node int, connection string, spiI wire.SPI, n
 		return false, false
 	}
 	for _, d := range i.deaths {
-		if d.node == node || d.count < a.begun || !slices.Contains(a.ends, d.node) {
+		if d.node == node || d.count < a.begun || !a.has(d.node) {
 			continue
 		}
 		bereaved = true
@@ -172,6 +262,26 @@ func (i *orphanInvariant) bereaved(node int, connection string, spiI wire.SPI, n
 		}
 	}
 	return bereaved, noticed
+}
+
+// excused reports whether an end of an IKE SA may hold what its peer does not: it cannot
+// know of it yet.
+func (i *orphanInvariant) excused(node int, connection string, spiI wire.SPI, since, now time.Duration) bool {
+	if bereaved, noticed := i.bereaved(node, connection, spiI, now); bereaved {
+		return !noticed
+	}
+	a := i.activity[spiI]
+	if a == nil || len(a.unheard) == 0 {
+		return false
+	}
+	if n := slices.IndexFunc(a.ends, func(e activityEnd) bool { return e.node == node }); n >= 0 {
+		since = max(since, a.ends[n].lastHeard)
+	}
+	wait, asks := i.c.notices(node, connection)
+	if !asks {
+		wait = i.c.quiet
+	}
+	return now-since <= wait+exchangeFlightMax
 }
 
 // quiet reports whether nothing is under way any more within an IKE SA.
@@ -198,7 +308,7 @@ func (i *orphanInvariant) finishIKE(now time.Duration) {
 		if !i.quiet(s.spiI, now) {
 			continue
 		}
-		if bereaved, noticed := i.bereaved(s.node, s.connection, s.spiI, now); bereaved && !noticed {
+		if holders[pair{s.spiI, s.spiR}] != 2 && i.excused(s.node, s.connection, s.spiI, s.now, now) {
 			continue
 		}
 		i.checks++
@@ -209,26 +319,38 @@ func (i *orphanInvariant) finishIKE(now time.Duration) {
 	}
 }
 
+// childEnds tells the two ends of a child SA apart, as one of them has them.
+type childEnds struct {
+	spiIn, spiOut uint32
+	keyIn, keyOut keyPrint
+}
+
+// mirror is the child SA as its other end has it.
+func (s *installed) mirror() childEnds { return childEnds{s.spiOut, s.spiIn, s.keyOut, s.keyIn} }
+
+// held are the ends of child SAs that nodes hold.
+func (i *orphanInvariant) held() map[childEnds]bool {
+	held := map[childEnds]bool{}
+	for _, s := range i.children {
+		held[childEnds{s.spiIn, s.spiOut, s.keyIn, s.keyOut}] = true
+	}
+	return held
+}
+
 // finishChildren looks for child SAs without a mirror: another end that sends
 // with what this one receives with, and the other way round.
 func (i *orphanInvariant) finishChildren(now time.Duration) {
-	type ends struct {
-		spiIn, spiOut uint32
-		keyIn, keyOut keyPrint
-	}
-	held := map[ends]bool{}
-	for _, s := range i.children {
-		held[ends{s.spiIn, s.spiOut, s.keyIn, s.keyOut}] = true
-	}
+	held := i.held()
 	for _, s := range i.children {
 		if !i.quiet(s.ike, now) {
 			continue
 		}
-		if bereaved, noticed := i.bereaved(s.by.node, s.policy.connection, s.ike, now); bereaved && !noticed {
+		mirrored := held[s.mirror()]
+		if !mirrored && i.excused(s.by.node, s.policy.connection, s.ike, s.now, now) {
 			continue
 		}
 		i.checks++
-		if !held[ends{s.spiOut, s.spiIn, s.keyOut, s.keyIn}] {
+		if !mirrored {
 			i.violated(now, "%s holds the child SA %s with SPIs %08x (in) and %08x (out), installed at %v, whose other end no node holds",
 				i.c.node(s.by.node), s.policy.child, s.spiIn, s.spiOut, s.now)
 		}
@@ -245,9 +367,12 @@ func (i *orphanInvariant) finishDuplicates(now time.Duration) {
 			slices.CompareFunc(a.policy.remote, b.policy.remote, compareSelectors))
 	}
 	var children []installed
+	held := i.held()
 	for _, s := range i.children {
-		// One whose other end died is judged as an orphan already.
-		if bereaved, _ := i.bereaved(s.by.node, s.policy.connection, s.ike, now); i.quiet(s.ike, now) && !bereaved {
+		// One whose other end is gone is judged as an orphan already, and one whose ends
+		// do not hear each other may be given up for another.
+		bereaved, _ := i.bereaved(s.by.node, s.policy.connection, s.ike, now)
+		if i.quiet(s.ike, now) && !bereaved && held[s.mirror()] && !i.excused(s.by.node, s.policy.connection, s.ike, s.now, now) {
 			children = append(children, s)
 		}
 	}

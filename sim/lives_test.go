@@ -116,6 +116,70 @@ func TestOrphanOfTheDead(t *testing.T) {
 	}
 }
 
+// TestOrphanUnheard: an end is no orphan while it cannot know that its peer is gone,
+// because something that one of them said did not get to the other.
+func TestOrphanUnheard(t *testing.T) {
+	sa := func(node int) observation {
+		return &established{now: time.Second, node: node, connection: map[int]string{nodeA: "to-b", nodeB: "to-a"}[node], spiI: spiI, spiR: spiR}
+	}
+	liveness := func(response bool) said {
+		return said{spiI: spiI, exchange: wire.ExchangeInformational, id: 2, response: response}
+	}
+	says := func(node int, at time.Duration, response bool) observation {
+		return &spoke{at, node, liveness(response)}
+	}
+	hears := func(node int, at time.Duration, response bool) observation {
+		return &heard{at, node, liveness(response)}
+	}
+	goes := []observation{&gone{now: 10 * time.Second, node: nodeB, spiI: spiI, spiR: spiR}, &removed{now: 10 * time.Second, by: association{node: nodeB, ordinal: 1}, spiIn: 0xb01, spiOut: 0xa01}}
+	tunnel := []observation{sa(nodeA), sa(nodeB), child(nodeA, 1, 1), child(nodeB, 1, 1)}
+	after := func(more ...observation) []observation { return append(append(slices.Clone(tunnel), more...), goes...) }
+	unheard := []observation{says(nodeB, 5*time.Second, false), &gaveUp{9 * time.Second, nodeB, liveness(false)}}
+	// gw-a notices within 30 s; what was on its way is given 10 s more.
+	for name, test := range map[string]struct {
+		invariantTest
+		blind bool
+	}{
+		"it has heard everything": {invariantTest: invariantTest{observations: after(says(nodeB, 5*time.Second, false), hears(nodeA, 5*time.Second, false),
+			says(nodeA, 5*time.Second, true), hears(nodeB, 5*time.Second, true), &answered{5 * time.Second, nodeB, spiI, wire.ExchangeInformational, 2}),
+			end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"a request got lost":       {invariantTest: invariantTest{observations: after(unheard...), end: 41 * time.Second}},
+		"and it had time":          {invariantTest: invariantTest{observations: after(unheard...), end: 42 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"it heard something since": {invariantTest: invariantTest{observations: after(append(slices.Clone(unheard), &heard{8 * time.Second, nodeA, said{spiI: spiI, id: 1}})...), end: 48 * time.Second}},
+		"ESP came since":           {invariantTest: invariantTest{observations: after(append(slices.Clone(unheard), &opened{now: 8 * time.Second, by: association{node: nodeA, ordinal: 1}})...), end: 48 * time.Second}},
+		"ESP came, long ago":       {invariantTest: invariantTest{observations: after(append(slices.Clone(unheard), &opened{now: 8 * time.Second, by: association{node: nodeA, ordinal: 1}})...), end: 49 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"a response got lost": {invariantTest: invariantTest{observations: after(says(nodeB, 5*time.Second, false), hears(nodeA, 5*time.Second, false), says(nodeA, 5*time.Second, true),
+			&gaveUp{9 * time.Second, nodeB, liveness(false)}), end: 45 * time.Second}},
+		"what was lost was repeated": {invariantTest: invariantTest{observations: after(says(nodeB, 5*time.Second, false), says(nodeB, 6*time.Second, false), hears(nodeA, 6*time.Second, false),
+			&gaveUp{9 * time.Second, nodeB, liveness(false)}), end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"of another IKE SA":                          {invariantTest: invariantTest{observations: after(&spoke{5 * time.Second, nodeB, said{spiI: wire.SPI{9}}}), end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"it cannot notice, and waits for a schedule": {invariantTest: invariantTest{observations: after(unheard...), end: 111 * time.Second}, blind: true},
+		"it cannot notice":                           {invariantTest: invariantTest{observations: after(unheard...), end: 112 * time.Second, violation: "gw-a holds the IKE SA"}, blind: true},
+		"only the child is gone": {invariantTest: invariantTest{observations: append(slices.Clone(tunnel), &removed{by: association{node: nodeB, ordinal: 1}, spiIn: 0xb01, spiOut: 0xa01}),
+			end: 12 * time.Second, violation: "gw-a holds the child SA net"}},
+		"a new tunnel beside the old": {invariantTest: invariantTest{observations: after(append(slices.Clone(unheard),
+			with(child(nodeA, 2, 2), func(i *installed) { i.ike = wire.SPI{9} }), with(child(nodeB, 2, 2), func(i *installed) { i.ike = wire.SPI{9} }))...), end: 41 * time.Second}},
+		"two tunnels, and all is heard": {invariantTest: invariantTest{observations: append(slices.Clone(tunnel),
+			with(child(nodeA, 2, 2), func(i *installed) { i.ike = wire.SPI{9} }), with(child(nodeB, 2, 2), func(i *installed) { i.ike = wire.SPI{9} })), end: 12 * time.Second,
+			violation: "two child SAs net"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := testInvariantConfig()
+			if !test.blind {
+				c.notice = []map[string]time.Duration{{"to-b": 30 * time.Second}, {}}
+			}
+			i := newOrphanInvariant(c)
+			for _, o := range test.observations {
+				i.observe(o)
+			}
+			got := i.finish(test.end)
+			if got.Pass != (test.violation == "") || !strings.Contains(got.Why, test.violation) {
+				t.Errorf("%q, want %q", got.Why, test.violation)
+			}
+		})
+	}
+}
+
 // livesLab is two gateways and a host, and steps that a test fills in.
 const livesLab = `
 lab "lives" { duration = "20s" }

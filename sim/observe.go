@@ -249,17 +249,38 @@ func (r *Run) ikeRecord(now time.Duration, nodeIndex int, state *nodeState, rec 
 		c.failedCount++
 		c.failed = rec.Field("reason")
 		r.failed(now, nodeIndex, rec)
+	case ike.RecordSent:
+		r.spoke(now, nodeIndex, rec.Exchange)
 	case ike.RecordRetransmit:
 		c.retransmissions++
+		r.spoke(now, nodeIndex, rec.Exchange)
+	case ike.RecordGiveUp:
+		if rec.Exchange != nil {
+			r.tell(&gaveUp{now, nodeIndex, saidIn(rec.Exchange)})
+		}
 	case ike.RecordReceived:
-		if x := rec.Exchange; x != nil && x.Response {
-			r.tell(&answered{now, nodeIndex, x.SPIi, x.Type, x.MessageID})
+		if x := rec.Exchange; x != nil {
+			r.tell(&heard{now, nodeIndex, saidIn(x)})
+			if x.Response {
+				r.tell(&answered{now, nodeIndex, x.SPIi, x.Type, x.MessageID})
+			}
 		}
 	case ike.RecordNATDetected:
 		c.nat = rec.Field("local") == "yes" || rec.Field("remote") == "yes"
 	case ike.RecordChildInstalled, ike.RecordChildFailed, ike.RecordChildDeleted:
 		r.childRecord(now, nodeIndex, state, c, rec)
 	}
+}
+
+// spoke tells the invariants of a message that a node sent.
+func (r *Run) spoke(now time.Duration, nodeIndex int, x *ike.Exchange) {
+	if x != nil {
+		r.tell(&spoke{now, nodeIndex, saidIn(x)})
+	}
+}
+
+func saidIn(x *ike.Exchange) said {
+	return said{spiI: x.SPIi, exchange: x.Type, id: x.MessageID, response: x.Response}
 }
 
 // childRecord follows the CHILD_SAs of a node.

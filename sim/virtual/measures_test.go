@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -70,6 +71,36 @@ func TestFlowToPort500(t *testing.T) {
 		o := mustRun(t, measuresLab(t, lab, nil))
 		for _, f := range failures(o.Result) {
 			t.Errorf("%s: %s", lab, f)
+		}
+	}
+}
+
+// TestOrphanAfterInterruption: an end whose peer gave up is an orphan once it had the
+// time to notice, whatever kept them apart.
+func TestOrphanAfterInterruption(t *testing.T) {
+	for _, cut := range []string{"link", "router", "set-address", "remove-address", "route", "burst"} {
+		for _, test := range []struct {
+			vars  map[string]string
+			alone bool // a holds its end when the lab ends
+			pass  bool
+		}{
+			{map[string]string{"duration": "20s"}, true, true},
+			{map[string]string{"duration": "20s", "tries": "5"}, true, true},
+			{map[string]string{"duration": "60s"}, false, true},
+			// It has no means to notice, and has been alone for a schedule.
+			{map[string]string{"duration": "60s", "dpd": "0s"}, true, false},
+			{map[string]string{"duration": "60s", "dpd": "0s", "tries": "5"}, true, true},
+			{map[string]string{"duration": "400s", "dpd": "0s", "tries": "5"}, true, false},
+		} {
+			vars := map[string]string{"cut": cut, "tries": "0"}
+			maps.Copy(vars, test.vars)
+			o := mustRunSeed(t, measuresLab(t, "orphan", vars), 3)
+			if o.Connections[0].Established != test.alone || o.Connections[1].Established || o.Connections[1].EstablishedCount == 0 {
+				t.Errorf("%v: a %v, b %v", vars, o.Connections[0].Established, o.Connections[1].Established)
+			}
+			if i := invariantOf(t, o.Result, sim.InvariantNoOrphanSA); i.Pass != test.pass {
+				t.Errorf("%v: pass is %v, want %v: %s", vars, i.Pass, test.pass, i.Why)
+			}
 		}
 	}
 }
