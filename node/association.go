@@ -26,9 +26,6 @@ type association struct {
 	// policy holds the agreed selectors.
 	policy  esp.Policy
 	ivBytes int
-	// pathMTU is what routers on the way have reported, in bytes; zero is
-	// nothing yet.
-	pathMTU int
 	// seen is when a packet of this association last came, told the last such
 	// instant that the machine knows.
 	seen, told time.Duration
@@ -57,7 +54,8 @@ type Association struct {
 	SPIIn, SPIOut uint32
 	Local, Remote netip.AddrPort
 	Encap         bool
-	// PathMTUBytes is what ICMP has reported about the outer path, 0 for nothing.
+	// PathMTUBytes is what ICMP has reported about the outer path, 0 for nothing,
+	// or nothing that still holds (RFC 4301 §8.2.2).
 	PathMTUBytes int
 	Counters     Counters
 }
@@ -80,7 +78,9 @@ func (n *Node) Associations() []Association {
 	all := make([]Association, len(n.associations.all))
 	for i, a := range n.associations.all {
 		all[i] = Association{Connection: a.connection, Child: a.child, Ordinal: a.ordinal, Local: a.local, Remote: a.remote,
-			Encap: a.encap, PathMTUBytes: a.pathMTU, Counters: a.counters}
+			Encap: a.encap, Counters: a.counters}
+		known, _ := n.outerMTUs.Known(n.now, a.outerPath())
+		all[i].PathMTUBytes = known.Bytes
 		if a.in != nil {
 			all[i].SPIIn = a.spiIn
 		}
@@ -143,7 +143,8 @@ func (n *Node) uninstall(d ike.DeleteChild) {
 // move gives an association new outer addresses.
 func (n *Node) move(m ike.MoveChild) {
 	if a := n.findAssociation(m.Connection, m.Child, m.SPIIn, m.SPIOut); a != nil {
-		a.local, a.remote, a.pathMTU = m.Local, m.Remote, 0
+		a.local, a.remote = m.Local, m.Remote
+		n.outerMTUs.Forget(a.outerPath())
 	}
 }
 

@@ -36,10 +36,15 @@
 //
 // A packet longer than its link, or than its tunnel over that link, is reported
 // to its source when it may not be cut; for a tunnel with the MTU that is left
-// inside. Otherwise it is cut, protected traffic behind the tunnel. Fragments for
-// this host are put together, also those of ESP. An association remembers what
-// routers report about its outer path. So does a host about its own, for ten minutes:
-// what it sends with Discover is then cut where it starts.
+// inside. Otherwise it is cut: this host's own packets in front of the tunnel (RFC 8200
+// §5), except where the association is for single ports and takes no later fragments;
+// others' packets behind it. Fragments for this host are put together, also those of ESP.
+//
+// A host remembers what routers report about the ways of its own packets, and of its
+// associations' and IKE's: what it sends with Discover is then cut where it starts, and
+// so are echo replies and IKE over IPv6. Reports count when they prove what they are
+// about (sent.go); an estimate never rises by one, has a floor, and is given up after ten
+// minutes (pathmtu.go). Associations with the same peer share it.
 //
 // # What must stay true
 //

@@ -38,7 +38,7 @@ type DatagramOut struct {
 	MayFragment bool
 	// Discover follows the path's MTU as a Linux socket does (IP_PMTUDISC_WANT;
 	// RFC 1191, RFC 8201): with DF as long as the datagram fits the path as far as
-	// it is known; a longer one is cut at this host.
+	// it is known, in a tunnel the tunnel's; a longer one is cut at this host.
 	Discover bool
 	// HopLimit is the TTL or hop limit; zero is 64.
 	HopLimit uint8
@@ -325,6 +325,7 @@ const (
 	DropProtocol        DropReason = "protocol-unreachable"
 	DropPortClosed      DropReason = "port-unreachable"
 	DropICMPUnhandled   DropReason = "icmp-unhandled"    // a message without meaning here
+	DropICMPUnproven    DropReason = "icmp-unproven"     // too-big, but quotes nothing that was sent
 	DropICMPRateLimited DropReason = "icmp-rate-limited" // the reason of EventICMPSuppressed
 	DropCongested       DropReason = "congested"         // marked, and cannot tell (RFC 6040 §4.2)
 

@@ -20,8 +20,19 @@ const (
 	reassemblyTimeoutMs = 60_000
 )
 
-// cut cuts a packet into pieces of at most mtu bytes and calls send with each.
+// cut cuts a packet into pieces of at most mtu bytes and calls send with each. What
+// this host itself sent in pieces it remembers, because routers may report about any of
+// them.
 func (n *Node) cut(p *packet, mtu int, send func([]byte)) {
+	if p.origin == OriginLocal || p.origin == OriginIKE || p.origin == OriginESP {
+		protected, forward := n.mayBeProtected(p), send
+		send = func(b []byte) {
+			if canBeTooBig(p.v6, len(b)) {
+				n.sent.rememberFragment(p, b, protected)
+			}
+			forward(b)
+		}
+	}
 	if p.v6 {
 		fragment6(p, mtu, n.nextID(p.key.Dst), send)
 	} else {

@@ -214,9 +214,6 @@ func sumICMP6(h header.ICMPv6, src, dst netip.Addr) {
 
 // deliverOwnError tells the inside that its packet p could not be sent.
 func (n *Node) deliverOwnError(p *packet, kind errorKind, mtu int) {
-	if kind == errorTooBig {
-		n.learnPathMTU(p.key.Dst, mtu)
-	}
 	d := n.deliver(DeliverICMPError, p)
 	d.Src, d.Dst = netip.AddrPortFrom(p.key.Src, 0), netip.AddrPortFrom(p.key.Src, 0)
 	d.Payload = p.bytes
@@ -248,11 +245,11 @@ func (n *Node) inputICMP4(p *packet) {
 	case header.ICMPv4EchoReply:
 		n.deliverEchoReply(p, h.Ident(), h.Sequence(), h.Payload())
 	case header.ICMPv4DstUnreachable, header.ICMPv4TimeExceeded, header.ICMPv4ParamProblem:
-		mtu := 0
-		if h.Type() == header.ICMPv4DstUnreachable && h.Code() == header.ICMPv4FragmentationNeeded {
-			mtu = int(h.MTU())
+		e := inputICMPError{kind: uint8(h.Type()), code: uint8(h.Code())}
+		if e.tooBig = h.Type() == header.ICMPv4DstUnreachable && h.Code() == header.ICMPv4FragmentationNeeded; e.tooBig {
+			e.mtu = h.MTU()
 		}
-		n.inputError(p, uint8(h.Type()), uint8(h.Code()), mtu, h.Payload())
+		n.inputError(p, e, h.Payload())
 	default:
 		n.drop(p, DropICMPUnhandled)
 	}
@@ -279,11 +276,11 @@ func (n *Node) inputICMP6(p *packet) {
 	case header.ICMPv6EchoReply:
 		n.deliverEchoReply(p, h.Ident(), h.Sequence(), h.Payload())
 	case header.ICMPv6DstUnreachable, header.ICMPv6PacketTooBig, header.ICMPv6TimeExceeded, header.ICMPv6ParamProblem:
-		mtu := 0
-		if h.Type() == header.ICMPv6PacketTooBig {
-			mtu = int(min(h.MTU(), 0xffff))
+		e := inputICMPError{kind: uint8(h.Type()), code: uint8(h.Code())}
+		if e.tooBig = h.Type() == header.ICMPv6PacketTooBig; e.tooBig {
+			e.mtu = uint16(min(h.MTU(), 0xffff))
 		}
-		n.inputError(p, uint8(h.Type()), uint8(h.Code()), mtu, h.Payload())
+		n.inputError(p, e, h.Payload())
 	default:
 		n.drop(p, DropICMPUnhandled)
 	}
@@ -291,18 +288,15 @@ func (n *Node) inputICMP6(p *packet) {
 
 // answer sends the echo request p, its ICMP part already turned into the reply,
 // back to where it came from. The reply has the request's DSCP and ECN, as hosts
-// do it, and may be cut when the request might.
+// do it. It may be cut whatever the request says, as Linux' replies may: who asks
+// with a long packet wants to know whether one arrives, and cannot know the way back.
+// IPv6's is cut here (RFC 8200 §5).
 func (n *Node) answer(p *packet) {
 	// Extension headers and options of the request are not sent back.
-	ip := ipHeaderBytes(p.key.Src)
-	b := p.bytes[p.transport-ip:]
-	f := ipFields{src: p.key.Dst, dst: p.key.Src, protocol: p.key.Protocol,
-		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, dontFragment: p.dontFragment}
-	if !p.dontFragment {
-		f.id = uint16(n.nextID(p.key.Src))
-	}
-	writeIP(b, f)
-	n.outputBytes(b, !p.dontFragment)
+	b := p.bytes[p.transport-ipHeaderBytes(p.key.Src):]
+	writeIP(b, ipFields{src: p.key.Dst, dst: p.key.Src, protocol: p.key.Protocol,
+		trafficClass: p.trafficClass, hopLimit: hopLimitDefault, id: uint16(n.nextID(p.key.Src))})
+	n.outputBytes(b, true, false)
 }
 
 func (n *Node) deliverEchoReply(p *packet, id, sequence uint16, payload []byte) {
@@ -311,50 +305,32 @@ func (n *Node) deliverEchoReply(p *packet, id, sequence uint16, payload []byte) 
 	d.Payload = payload
 }
 
-// inputError takes an error about a packet of this host to where it belongs: one
-// about a protected packet to its association, all others inside.
-func (n *Node) inputError(p *packet, kind, code uint8, mtu int, quote []byte) {
-	quoted, transport, ok := parseQuote(quote)
-	if !ok || !n.routes.isLocal(quoted.Src) {
+// inputICMPError is an ICMP error for this host, in the numbering of its family.
+type inputICMPError struct {
+	kind, code uint8
+	// tooBig is true for frag-needed and packet-too-big, which name an MTU in bytes.
+	tooBig bool
+	mtu    uint16
+}
+
+// inputError takes an error about a packet of this host to where it belongs: one about
+// IKE or ESP stays here, all others go inside. About IKE and ESP only packet-too-big says
+// anything that IKE does not find out more reliably.
+func (n *Node) inputError(p *packet, e inputICMPError, quoted []byte) {
+	q, ok := parseQuote(quoted)
+	if !ok || !n.routes.isLocal(q.key.Src) {
 		n.drop(p, DropICMPUnhandled)
 		return
 	}
-	if p.via == nil && n.isOuter(quoted) {
-		n.inputOuterError(quoted, transport, mtu)
+	if e.tooBig && !n.learnTooBig(p, &q, int(e.mtu)) {
+		n.drop(p, DropICMPUnproven)
 		return
 	}
-	if mtu > 0 {
-		n.learnPathMTU(quoted.Dst, mtu)
+	if n.quotesOuter(&q) {
+		return
 	}
 	d := n.deliver(DeliverICMPError, p)
-	d.Type, d.Code, d.MTU = kind, code, uint32(mtu)
-	d.Payload = quote
-	d.Quoted = quoted
-}
-
-// parseQuote reads as much of a quoted packet as there is: quotes end early, so
-// lengths and checksums say nothing. transport is what follows its IP header.
-func parseQuote(b []byte) (k PacketKey, transport []byte, ok bool) {
-	switch header.IPVersion(b) {
-	case header.IPv4Version:
-		h := header.IPv4(b)
-		if len(h) < header.IPv4MinimumSize || int(h.HeaderLength()) < header.IPv4MinimumSize || int(h.HeaderLength()) > len(h) {
-			return k, nil, false
-		}
-		k = PacketKey{Src: netip.AddrFrom4(h.SourceAddress().As4()), Dst: netip.AddrFrom4(h.DestinationAddress().As4()),
-			Protocol: h.Protocol(), Bytes: int(h.TotalLength())}
-		transport = b[h.HeaderLength():]
-	case header.IPv6Version:
-		h := header.IPv6(b)
-		if len(h) < header.IPv6MinimumSize {
-			return k, nil, false
-		}
-		k = PacketKey{Src: netip.AddrFrom16(h.SourceAddress().As16()), Dst: netip.AddrFrom16(h.DestinationAddress().As16()),
-			Protocol: h.NextHeader(), Bytes: header.IPv6MinimumSize + int(h.PayloadLength())}
-		transport = b[header.IPv6MinimumSize:]
-	default:
-		return k, nil, false
-	}
-	k.readPorts(transport)
-	return k, transport, true
+	d.Type, d.Code, d.MTU = e.kind, e.code, uint32(e.mtu)
+	d.Payload = quoted
+	d.Quoted = q.key
 }

@@ -149,7 +149,9 @@ func (n *Node) sendIKE(s ike.Send) {
 		n.drop(&p, DropNoRoute)
 		return
 	}
-	n.transmit(&p, iface, next, n.interfaces[iface].mtu, s.Exchange)
+	n.rememberSent(&p)
+	mtu, _ := n.ownMTU(dst, n.interfaces[iface].mtu) // IPv6 is cut by its source alone
+	n.transmit(&p, iface, next, mtu, s.Exchange)
 }
 
 // isIKEPort says whether a UDP port of the node is the machine's.

@@ -105,8 +105,8 @@ func (n *Node) aboutOuter(p *packet) bool {
 	if !isICMPError(p) || len(p.payload()) < header.ICMPv4MinimumSize {
 		return false
 	}
-	quoted, _, ok := parseQuote(p.payload()[header.ICMPv4MinimumSize:])
-	return ok && n.routes.isLocal(quoted.Src) && n.isOuter(quoted)
+	q, ok := parseQuote(p.payload()[header.ICMPv4MinimumSize:])
+	return ok && n.routes.isLocal(q.key.Src) && n.quotesOuter(&q)
 }
 
 // isOuter says whether a packet of this host is one that the policy does not
@@ -119,6 +119,16 @@ func (n *Node) isOuter(k PacketKey) bool {
 		return n.isIKEPort(k.SrcPort)
 	}
 	return false
+}
+
+// quotesOuter says whether a quote is of such a packet. A later fragment of UDP shows no
+// port: it is one when it was sent as one.
+func (n *Node) quotesOuter(q *quote) bool {
+	if q.laterFragment() && q.key.Protocol == protocolUDP {
+		f := n.sent.fragment(q)
+		return f != nil && f.origin != OriginLocal
+	}
+	return n.isOuter(q.key)
 }
 
 // fromInside takes a whole packet that a process of this host wants sent.

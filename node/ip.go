@@ -90,6 +90,9 @@ type packet struct {
 	moreFragments  bool
 	fragmentID     uint32
 	dontFragment   bool
+	// discover is true for a packet of this host that follows its path's MTU: it is
+	// cut here when it turns out to be too long.
+	discover bool
 	// nextHeaderAt is where the byte stands that names the protocol of the
 	// payload; fragmentAt is where IPv6's fragment header starts, and
 	// fragmentNamedAt where the byte stands that announces it.

@@ -19,10 +19,12 @@ type Node struct {
 	ports map[uint16]struct{}
 	// ids count the packets per destination that may be fragmented.
 	ids map[netip.Addr]uint32
-	// pathMTUs are what other nodes reported about the ways from here.
-	pathMTUs     map[netip.Addr]pathMTU
-	icmpErrors   tokenBucket
-	reassemblies []*reassembly
+	// pathMTUs are what other nodes reported about the ways from here, by the other
+	// end alone; outerMTUs are the same for the packets of associations.
+	pathMTUs, outerMTUs PathMTUs
+	sent                sent
+	icmpErrors          tokenBucket
+	reassemblies        []*reassembly
 
 	// machine is nil for a plain host.
 	machine *ike.Machine
@@ -69,7 +71,6 @@ func New(cfg Config) (*Node, error) {
 		routes:       table,
 		ports:        make(map[uint16]struct{}),
 		ids:          make(map[netip.Addr]uint32),
-		pathMTUs:     make(map[netip.Addr]pathMTU),
 		icmpErrors:   tokenBucket{tokens: icmpErrorBurstMax},
 		associations: newAssociations(),
 		decisions:    make(map[decisionKey]*esp.Policy),

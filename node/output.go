@@ -8,8 +8,9 @@ import (
 )
 
 // outputBytes sends a packet that a process of this host, or the host itself, has
-// built. mayFragment matters to IPv6, whose header does not say.
-func (n *Node) outputBytes(b []byte, mayFragment bool) {
+// built. mayFragment matters to IPv6, whose header does not say; discover is as in
+// packet.
+func (n *Node) outputBytes(b []byte, mayFragment, discover bool) {
 	var p packet
 	if reason := parse(b, &p); reason != "" {
 		n.drop(&p, reason)
@@ -17,6 +18,7 @@ func (n *Node) outputBytes(b []byte, mayFragment bool) {
 	}
 	p.origin = OriginLocal
 	p.dontFragment = !mayFragment
+	p.discover = discover && !mayFragment
 	n.output(&p)
 }
 
@@ -31,6 +33,9 @@ func (n *Node) output(p *packet) {
 	if p.origin == OriginLocal && (p.key.Dst.IsMulticast() || n.routes.isBroadcast(p.key.Dst)) {
 		n.drop(p, DropMulticast)
 		return
+	}
+	if p.origin == OriginLocal && !p.released {
+		n.rememberSent(p)
 	}
 	v := n.decideOut(p)
 	switch {
@@ -56,13 +61,20 @@ func (n *Node) route(p *packet) {
 		return
 	}
 	mtu := n.interfaces[iface].mtu
+	least, fragile := mtu, false
+	if p.origin == OriginLocal {
+		least, fragile = n.ownMTU(p.key.Dst, mtu)
+	}
+	if p.discover && (len(p.bytes) > least || fragile) {
+		n.allowFragments(p)
+	}
 	if len(p.bytes) > mtu && p.dontFragment {
 		n.drop(p, DropTooBig)
 		n.sendError(p, errorTooBig, mtu)
 		return
 	}
-	if p.origin == OriginLocal && !p.dontFragment {
-		mtu = n.knownPathMTU(p.key.Dst, mtu) // no router cuts IPv6, and none needs to cut what is cut here
+	if !p.dontFragment {
+		mtu = least // no router cuts IPv6, and none needs to cut what is cut here
 	}
 	n.transmit(p, iface, next, mtu, nil)
 }

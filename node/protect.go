@@ -29,10 +29,30 @@ func (a *association) innerMTU(mtu int) int {
 	return max(inner, 0)
 }
 
+// innerRoom is the longest piece that a packet is cut into for an association over a
+// path of mtu bytes: what every link must carry has room, because then the outer packet
+// is cut (RFC 2473 §7.1).
+func (a *association) innerRoom(p *packet, mtu int) int {
+	least := ipv4LinkMTUMin
+	if p.v6 {
+		least = header.IPv6MinimumMTU
+	}
+	return max(a.innerMTU(mtu), least)
+}
+
+// carriesPieces says whether an association takes fragments of p that show no ports. One
+// for single ports does not (RFC 4301 §7.1).
+func (a *association) carriesPieces(p *packet) bool {
+	f := p.key.Flow()
+	f.SourcePort, f.DestinationPort, f.NoPorts = 0, 0, true
+	return a.policy.Matches(esp.DirectionOut, f)
+}
+
 // protect seals a packet into a tunnel and sends it. What is too long for the
-// outer path is refused when it must stay whole (RFC 4301 §8.2.1); else the outer
-// packet is cut. An IPv6 packet that every link must carry is never refused: the
-// tunnel, being its link, must carry it too (RFC 2473 §7.1).
+// outer path is refused when it must stay whole (RFC 4301 §8.2.1); else this host's own
+// packets are cut in front of the tunnel, because behind it nobody cuts IPv6 (RFC 8200
+// §5), and of others' packets the outer one. An IPv6 packet that every link must carry is
+// never refused: the tunnel, being its link, must carry it too (RFC 2473 §7.1).
 func (n *Node) protect(p *packet, a *association) {
 	iface, next, ok := n.routes.lookup(a.remote.Addr())
 	if !ok {
@@ -40,19 +60,27 @@ func (n *Node) protect(p *packet, a *association) {
 		n.sendError(p, errorNetUnreachable, 0)
 		return
 	}
-	mtu := n.interfaces[iface].mtu
-	if a.pathMTU > 0 {
-		mtu = min(mtu, a.pathMTU)
-	}
-	dontFragment := p.dontFragment
-	if size := a.outerBytes() + len(p.bytes) + a.out.Overhead(len(p.bytes)); size > mtu {
-		inner := a.innerMTU(mtu)
-		if size > 0xffff && !p.dontFragment {
-			n.protectPieces(p, a, inner)
+	mtu, fragile := n.outerMTU(a, n.interfaces[iface].mtu)
+	if p.origin == OriginLocal {
+		room, weak := n.ownMTU(p.key.Dst, a.innerRoom(p, mtu))
+		if p.discover && (len(p.bytes) > room || weak) {
+			n.allowFragments(p)
+		}
+		if !p.dontFragment && len(p.bytes) > room && a.carriesPieces(p) {
+			n.protectPieces(p, a, room)
 			return
 		}
+	}
+	dontFragment := p.dontFragment && !fragile
+	if size := a.outerBytes() + len(p.bytes) + a.out.Overhead(len(p.bytes)); size > mtu {
+		room := a.innerRoom(p, mtu)
+		if size > 0xffff && !p.dontFragment {
+			n.protectPieces(p, a, room)
+			return
+		}
+		inner := a.innerMTU(mtu)
 		if p.v6 {
-			inner = max(inner, header.IPv6MinimumMTU)
+			inner = room
 		}
 		if p.dontFragment && len(p.bytes) > inner {
 			n.drop(p, DropTooBig)
@@ -64,8 +92,7 @@ func (n *Node) protect(p *packet, a *association) {
 	n.seal(p, a, outerRoute{iface: iface, next: next, mtu: mtu, dontFragment: dontFragment})
 }
 
-// protectPieces cuts a packet for which no outer packet is long enough, and
-// protects each piece.
+// protectPieces cuts a packet into pieces of at most mtu bytes, and protects each.
 func (n *Node) protectPieces(p *packet, a *association, mtu int) {
 	n.cut(p, mtu, func(b []byte) {
 		var q packet
@@ -150,38 +177,4 @@ func (a *association) describe(spi uint32, sequence uint64, packet []byte, outer
 		e.IVBytes = uint8(copy(e.IV[:a.ivBytes], packet[espHeaderBytes:]))
 	}
 	return e
-}
-
-// pathMTU4Min and pathMTU6Min bound what an ICMP message, which anyone can forge,
-// may claim: the least that hosts must take (RFC 1122 §3.3.2, RFC 8200 §5).
-const (
-	pathMTU4Min = 576
-	pathMTU6Min = header.IPv6MinimumMTU
-)
-
-// inputOuterError learns from an ICMP error about a packet that an association
-// sent. Only packet-too-big says anything that IKE does not find out more
-// reliably; the path MTU that it reports holds until the association goes or
-// moves. Further packets that are too long then tell their own senders.
-func (n *Node) inputOuterError(quoted PacketKey, transport []byte, mtu int) {
-	if mtu == 0 {
-		return
-	}
-	least := pathMTU4Min
-	if quoted.Dst.Is6() {
-		least = pathMTU6Min
-	}
-	if quoted.Protocol == protocolUDP {
-		transport = transport[min(len(transport), header.UDPMinimumSize):]
-	}
-	spi, seen := esp.SPI(transport)
-	for _, a := range n.associations.all {
-		if a.out == nil || a.local.Addr() != quoted.Src || a.remote.Addr() != quoted.Dst {
-			continue
-		}
-		// A short quote does not reach the SPI; the addresses must do then.
-		if !seen || spi == a.spiOut {
-			a.pathMTU = max(mtu, least)
-		}
-	}
 }

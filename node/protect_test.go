@@ -217,63 +217,6 @@ func TestTunnelCarriesTheLeastIPv6MTU(t *testing.T) {
 	}
 }
 
-// tooBig makes the report of a router on the way about a quoted packet.
-func tooBig(t testing.TB, v6 bool, mtu uint16, quote []byte) []byte {
-	if !v6 {
-		return build(t, ip("203.0.113.1", "198.51.100.1", layers.IPProtocolICMPv4),
-			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 4), Seq: mtu}, &rawLayer{quote})
-	}
-	network := ip("2001:db8:77::1", "2001:db8:ff::1", layers.IPProtocolICMPv6)
-	return build(t, network, icmp6(t, network, 2, 0), &rawLayer{append([]byte{0, 0, byte(mtu >> 8), byte(mtu)}, quote...)})
-}
-
-// TestPathMTUReported lets a router on the way report a narrower link.
-func TestPathMTUReported(t *testing.T) {
-	for i, outer := range outers {
-		t.Run(outer.name, func(t *testing.T) {
-			v6, least := i >= 2, pathMTU4Min
-			header := 20
-			if v6 {
-				header, least = 40, pathMTU6Min
-			}
-			a := tunnel(t, outer.sa)[0]
-			probe := packets(a.Handle(0, PacketIn{Interface: 0, Bytes: sized(t, false, 1300, df)}))[0].Bytes
-			for _, c := range []struct {
-				name  string
-				mtu   uint16
-				quote []byte
-				want  int
-			}{
-				{"a long quote", 1400, probe[:548], 1400},
-				{"eight bytes behind the header", 1300, probe[:header+8], 1300},
-				{"less than hosts must take", 68, probe[:header+40], least},
-			} {
-				out := a.Handle(0, PacketIn{Interface: 1, Bytes: tooBig(t, v6, c.mtu, c.quote)})
-				if got := a.Associations()[0].PathMTUBytes; got != c.want || len(reasons(out)) != 0 || len(delivers(out)) != 0 {
-					t.Errorf("%s: path MTU %d, want %d; %v", c.name, got, c.want, reasons(out))
-				}
-				if got := reasons(a.Handle(0, PacketIn{Interface: 0, Bytes: sized(t, false, c.want-20, df)})); !slices.Equal(got, []DropReason{DropTooBig}) {
-					t.Errorf("%s: %v, want too-big", c.name, got)
-				}
-				cut := packets(a.Handle(0, PacketIn{Interface: 0, Bytes: sized(t, false, c.want-20)}))
-				if len(cut) != 2 || len(cut[0].Bytes) > c.want || len(cut[1].Bytes) > c.want {
-					t.Errorf("%s: without DF %d packets, want 2 of at most %d bytes", c.name, len(cut), c.want)
-				}
-			}
-			foreign := slices.Clone(probe[:header+40])
-			foreign[header-1] ^= 0x40 // another peer
-			a.Handle(0, PacketIn{Interface: 1, Bytes: tooBig(t, v6, 1450, foreign)})
-			if got := a.Associations()[0].PathMTUBytes; got != least {
-				t.Errorf("a report about another peer changed the path MTU to %d", got)
-			}
-			a.move(ike.MoveChild{SPIIn: 0x1001, SPIOut: 0x2001, Local: a.associations.all[0].local, Remote: a.associations.all[0].remote})
-			if got := a.Associations()[0].PathMTUBytes; got != 0 {
-				t.Errorf("the path MTU %d outlives the path", got)
-			}
-		})
-	}
-}
-
 func TestESPIsRefused(t *testing.T) {
 	both := tunnel(t, nil)
 	sent := packets(both[0].Handle(0, PacketIn{Interface: 0, Bytes: udp(t, "10.1.0.9:1", "10.2.0.9:7", pattern(64))}))[0].Bytes

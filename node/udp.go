@@ -76,12 +76,11 @@ func (n *Node) sendDatagram(in DatagramOut) {
 		return
 	}
 	n.ports[in.Src.Port()] = struct{}{}
-	in.MayFragment = in.MayFragment || in.Discover && key.Bytes > n.pathMTUTo(key.Dst)
 	b := make([]byte, key.Bytes)
 	copy(b[ip+header.UDPMinimumSize:], in.Payload)
 	n.writeLocalIP(b, src, in.Dst.Addr(), protocolUDP, in.HopLimit, in.MayFragment)
 	writeUDP(b[ip:], netip.AddrPortFrom(src, in.Src.Port()), in.Dst)
-	n.outputBytes(b, in.MayFragment)
+	n.outputBytes(b, in.MayFragment, in.Discover)
 }
 
 // sendEcho builds and sends an echo request of this host.
@@ -102,7 +101,6 @@ func (n *Node) sendEcho(in EchoOut) {
 		n.dropKey(key, DropTooBig, fromInside)
 		return
 	}
-	in.MayFragment = in.MayFragment || in.Discover && key.Bytes > n.pathMTUTo(key.Dst)
 	b := make([]byte, key.Bytes)
 	copy(b[ip+header.ICMPv4MinimumSize:], in.Payload)
 	n.writeLocalIP(b, src, in.Dst, protocol, in.HopLimit, in.MayFragment)
@@ -119,7 +117,7 @@ func (n *Node) sendEcho(in EchoOut) {
 		h.SetSequence(in.Sequence)
 		sumICMP6(h, src, in.Dst)
 	}
-	n.outputBytes(b, in.MayFragment)
+	n.outputBytes(b, in.MayFragment, in.Discover)
 }
 
 // chooseSource is k's source address if it is the node's own and of the
