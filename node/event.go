@@ -185,7 +185,9 @@ type Deliver struct {
 	// Payload is what follows the UDP or echo header; for errors the quoted
 	// packet.
 	Payload []byte
-	// Protected says that the packet came out of a security association.
+	// Protected says that the packet, or every fragment of it, came out of a security
+	// association of this host. False says nothing: a gateway in front of it may have
+	// opened the packet, and a kernel does not tell.
 	Protected bool
 	// HopLimit is the TTL or hop limit the packet arrived with.
 	HopLimit uint8

@@ -109,8 +109,13 @@ func (r *Run) delivered(now time.Duration, nodeIndex int, d *node.Deliver) {
 		isEcho := d.Kind == node.DeliverEchoReply
 		if f.receiver() == nodeIndex && isEcho == (f.Protocol == topology.ProtocolICMP) &&
 			f.meter.arrivedAt(now, a.sentAt, a.sequence, len(d.Payload)) {
-			r.record(now, nodeIndex, recordFlowArrival, text("flow", f.Name),
-				trace.Uint("sequence", a.sequence), trace.Int("delay", now-a.sentAt), trace.Bool("protected", d.Protected))
+			fields := []trace.Field{text("flow", f.Name), trace.Uint("sequence", a.sequence), trace.Int("delay", now-a.sentAt)}
+			if d.Protected {
+				// What came to its last host in clear may have been protected on the way,
+				// and a kernel does not tell: then nothing is said.
+				fields = append(fields, trace.Bool("protected", true))
+			}
+			r.record(now, nodeIndex, recordFlowArrival, fields...)
 			return
 		}
 	}
