@@ -2,13 +2,14 @@ package ike
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
 )
 
-// Action is what a machine wants done: Send, InstallChild, DeleteChild, MoveChild
-// or Record. Actions are carried out in their order.
+// Action is what a machine wants done: Send, InstallChild, DeleteChild, MoveChild,
+// TrapRests or Record. Actions are carried out in their order.
 type Action interface{ isAction() }
 
 // Send is a datagram to send. Payload is the IKE message without the marker, or
@@ -18,7 +19,7 @@ type Send struct {
 	Payload       []byte
 	// NonESPMarker asks for the four zero octets in front of Payload.
 	NonESPMarker bool
-	// Keepalive marks a NAT keepalive; a node that sent ESP meanwhile may leave it out.
+	// Keepalive marks a NAT keepalive.
 	Keepalive bool
 	// Exchange says what Payload is; nil for a keepalive.
 	Exchange *Exchange
@@ -92,8 +93,19 @@ type MoveChild struct {
 	Local, Remote     netip.AddrPort
 }
 
+// TrapRests ends an Acquire in vain: packets that wait for the child go nowhere, and
+// none is reported before the instant Until, which may be now. It comes whenever
+// what an Acquire has begun fails, and at once for one that begins nothing. A child
+// that is installed ends the rest.
+type TrapRests struct {
+	// Child is empty for every trap of the connection.
+	Connection, Child string
+	Until             time.Duration
+}
+
 func (Send) isAction()         {}
 func (InstallChild) isAction() {}
 func (DeleteChild) isAction()  {}
 func (MoveChild) isAction()    {}
+func (TrapRests) isAction()    {}
 func (Record) isAction()       {}

@@ -93,7 +93,11 @@ func (m *Machine) install(sa *ikeSA, c *childSA, cfg Child, chosen suite.Proposa
 	in, out, err := m.deriveChild(sa, chosen, c.ordinal)
 	if err != nil {
 		m.freeSPI(c)
-		m.childFailed(sa, cfg.Name, err.Error())
+		if sa.initiator {
+			m.childRefused(sa, cfg.Name, err.Error())
+		} else {
+			m.childFailed(sa, cfg.Name, err.Error())
+		}
 		return false
 	}
 	c.spiOut = spiOut
@@ -110,6 +114,9 @@ func (m *Machine) install(sa *ikeSA, c *childSA, cfg Child, chosen suite.Proposa
 		In: in, Out: out, LocalTS: localTS, RemoteTS: remoteTS, ReplayWindowPackets: cfg.ReplayWindowPackets,
 	}
 	sa.children = append(sa.children, c)
+	if r := sa.conn.restOf(cfg.Name); r != nil {
+		r.succeed(m.now)
+	}
 	m.emit(InstallChild{SA: child})
 	m.record(sa, Record{Kind: RecordChildInstalled, Child: &child, Fields: []Field{
 		{"child", cfg.Name}, {"spi-in", espSPI(c.spiIn)}, {"spi-out", espSPI(c.spiOut)}, {"proposal", chosen.String()},
@@ -186,7 +193,12 @@ func (m *Machine) lifetime(ev Lifetime) {
 	}
 	m.touch(c.ike)
 	c.ending = true
-	c.ike.queue(task{kind: taskDeleteChild, child: c, spi: c.spiIn, reason: "its lifetime is over"})
+	why := "its lifetime is over"
+	if ev.NotInstalled {
+		why = "the data plane could not install it"
+		m.childLost(c)
+	}
+	c.ike.queue(task{kind: taskDeleteChild, child: c, spi: c.spiIn, reason: why})
 }
 
 // createChildRequest refuses CREATE_CHILD_SA as RFC 7296 §4 has it for those who do

@@ -59,7 +59,9 @@ type Connection struct {
 	// 0 for 20 s, negative for none.
 	KeepAlive time.Duration
 	// KeyingTries is how often all RemoteAddrs are tried, each with a whole
-	// retransmission schedule, before the connection has failed; 0 for 1.
+	// retransmission schedule, before the connection has failed; 0 for 1, negative
+	// for without end. Between two tries there is a rest (doc.go, "Trying again"). What
+	// the peer refuses is not tried again.
 	KeyingTries int
 	// Retransmit is the schedule of every request.
 	Retransmit Retransmit
@@ -102,7 +104,7 @@ type StartAction uint8
 const (
 	StartNone  StartAction = iota // wait for the peer or for a Command
 	StartStart                    // initiate at Start; not again after a failure or a delete
-	StartTrap                     // initiate when Acquire reports a packet for it, every time
+	StartTrap                     // initiate when Acquire reports a packet for it, unless it rests
 )
 
 // Secret is a pre-shared key and the identities that may use it. Without IDs it is

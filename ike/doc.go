@@ -14,7 +14,7 @@
 // One file per exchange: ikesainit.go and its responder half, ikeauth.go and its
 // responder half, informational.go. Around them machine.go (dispatch and tables),
 // sa.go (the state of one IKE SA), childsa.go, retransmit.go, timers.go, sk.go
-// (the Encrypted payload), keys.go, natdetect.go, ts.go (narrowing), auth.go.
+// (the Encrypted payload), rest.go, keys.go, natdetect.go, ts.go (narrowing), auth.go.
 //
 // # What this slice speaks
 //
@@ -44,9 +44,21 @@
 //   - Two IKE SAs that both ends initiated at the same time are reduced to one by the
 //     rule of RFC 7296 §2.8.1; INITIAL_CONTACT only removes what was established
 //     before the SA that carries it was begun.
-//   - An IKE SA that has lost its CHILD_SA is replaced when the child is wanted again.
+//   - An IKE SA that has lost its CHILD_SA, or whose child the peer has refused, stands
+//     until the child is wanted again, and is then replaced.
 //   - A deleted IKE SA goes on answering for Limits.ClosedLinger, so that the loss of
 //     one response does not cost the peer its whole retransmission schedule.
+//
+// # Trying again
+//
+// What has failed rests before it is tried again, so that no traffic can make a node
+// negotiate as fast as the network lets it: restMin after the first failure, twice as
+// long after each further one in a row, restMax at most, and without chance (rest.go).
+// An IKE SA that never was established makes its connection rest, which is between the
+// tries of KeyingTries and before any trap of it fires again; a refused child makes that
+// child rest. Success ends the count. The data plane hears of it by [TrapRests], which
+// answers every [Acquire] that no [InstallChild] answers. An operator's order does not
+// rest.
 //
 // # What must stay true
 //

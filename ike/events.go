@@ -6,7 +6,7 @@ import (
 )
 
 // Event is what happens to a machine: Start, Datagram, Timeout, Acquire, ESPSeen,
-// Lifetime, AddressChange or Command.
+// ESPSent, Lifetime, AddressChange or Command.
 type Event interface{ isEvent() }
 
 // Start is the node's boot: children with StartStart are initiated, in order.
@@ -22,8 +22,9 @@ type Datagram struct {
 // Timeout says that the instant of Deadline has come. Too early, it does nothing.
 type Timeout struct{}
 
-// Acquire reports a packet for which the SPD has a policy and no SA. While the
-// connection is being negotiated, further ones do nothing.
+// Acquire reports a packet for which the SPD has a policy and no SA. It ends with an
+// InstallChild or a TrapRests for the child. While the connection is being negotiated,
+// further ones do nothing.
 type Acquire struct {
 	Connection, Child string
 	// Packet is the first packet's key; its selectors go in front of the policy's
@@ -48,11 +49,22 @@ type ESPSeen struct {
 	At time.Duration
 }
 
+// ESPSent reports that ESP in UDP was sent from the ends of a CHILD_SA, so that no
+// keepalive is needed (RFC 3948 §4). A node reports it before a Timeout.
+type ESPSent struct {
+	SPI uint32 // inbound, as elsewhere
+	// At is when the last of it was sent.
+	At time.Duration
+}
+
 // Lifetime reports that the data plane's limit for a CHILD_SA is near (soft) or
 // reached (hard). A hard one deletes the CHILD_SA.
 type Lifetime struct {
 	SPI  uint32 // inbound
 	Hard bool
+	// NotInstalled says that the data plane never had it; Hard is then true. Its trap
+	// rests.
+	NotInstalled bool
 }
 
 // AddressChange gives the node's present addresses, in the node's order. IKE SAs
@@ -81,6 +93,7 @@ func (Datagram) isEvent()      {}
 func (Timeout) isEvent()       {}
 func (Acquire) isEvent()       {}
 func (ESPSeen) isEvent()       {}
+func (ESPSent) isEvent()       {}
 func (Lifetime) isEvent()      {}
 func (AddressChange) isEvent() {}
 func (Command) isEvent()       {}

@@ -179,7 +179,7 @@ func (m *Machine) authChild(sa *ikeSA, got childPayloads, failure *wire.Notify) 
 	tsi, tsr := sa.initiatorSelectors(cfg)
 	if failure != nil {
 		m.freeSPI(pending)
-		m.childFailed(sa, cfg.Name, failure.Kind.String(), childFields(offers, nil, tsi, tsr, nil, nil)...)
+		m.childRefused(sa, cfg.Name, failure.Kind.String(), childFields(offers, nil, tsi, tsr, nil, nil)...)
 		return
 	}
 	chosen, spi, ok := answerTo(offers, got.sa)
@@ -196,7 +196,7 @@ func (m *Machine) authChild(sa *ikeSA, got childPayloads, failure *wire.Notify) 
 		why = reservedSPI(espSPIValue(spi))
 	}
 	if why != "" {
-		m.childFailed(sa, cfg.Name, why, childFields(offers, fromWire(got.sa.Proposals), tsi, tsr, got.tsi, got.tsr)...)
+		m.childRefused(sa, cfg.Name, why, childFields(offers, fromWire(got.sa.Proposals), tsi, tsr, got.tsi, got.tsr)...)
 		// The peer has installed it, so it must go there too; pending keeps its SPI until then.
 		pending.failed = true
 		sa.children = append(sa.children, pending)

@@ -162,6 +162,7 @@ func (m *Machine) established(sa *ikeSA) {
 	if sa.conn.current == sa {
 		sa.conn.current = nil
 	}
+	sa.conn.rest = rest{}
 	m.setState(sa, stateEstablished)
 	m.record(sa, Record{Kind: RecordIKEEstablished, Fields: []Field{
 		{"proposal", sa.proposal.String()}, {"local-id", sa.localID.String()}, {"remote-id", sa.peerID.String()},

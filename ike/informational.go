@@ -76,8 +76,16 @@ func (m *Machine) informationalRequest(sa *ikeSA, d Datagram, h wire.Header, ps 
 	if !m.respond(sa, d, h, answer) {
 		return
 	}
-	if end != "" {
-		m.close(sa, RecordIKEDeleted, end)
+	if end == "" {
+		return
+	}
+	lost := slices.Clone(sa.children)
+	ours := sa.ending()
+	m.close(sa, RecordIKEDeleted, end)
+	for _, c := range lost {
+		if !ours && !c.failed {
+			m.childLost(c)
+		}
 	}
 }
 
@@ -99,6 +107,7 @@ func (m *Machine) deletedByPeer(sa *ikeSA, p *wire.Delete) (answer []uint32) {
 			continue
 		}
 		m.removeChild(sa, c, c.spiIn, c.spiOut, "the peer deleted it")
+		m.childLost(c)
 		answer = append(answer, c.spiIn)
 	}
 	return answer

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // start initiates what the configuration wants up from the beginning.
@@ -11,20 +12,26 @@ func (m *Machine) start() {
 	for _, c := range m.connections {
 		for i, child := range c.Children {
 			if child.StartAction == StartStart {
-				m.initiate(c, i, TrafficKey{}, false)
+				m.initiate(c, attempt{child: i}, false)
 			}
 		}
 	}
 }
 
-// acquire initiates the child that a packet needs.
+// acquire initiates the child that a packet needs, unless it rests after a failure.
 func (m *Machine) acquire(ev Acquire) {
 	c, i, why := m.lookup(ev.Connection, ev.Child)
 	if why != "" {
 		m.ignore(ev.Connection, why)
 		return
 	}
-	m.initiate(c, i, ev.Packet, false)
+	if until := c.resting(i); until > m.now && c.current == nil && c.waiting == nil {
+		m.emit(TrapRests{Connection: c.Name, Child: ev.Child, Until: until})
+		return
+	}
+	if !m.initiate(c, attempt{child: i, packet: ev.Packet}, false) {
+		m.emit(TrapRests{Connection: c.Name, Child: ev.Child, Until: max(saturatingAdd(m.now, restMin), c.resting(i))})
+	}
 }
 
 // command carries out an operator's order.
@@ -36,7 +43,7 @@ func (m *Machine) command(ev Command) {
 	}
 	switch ev.Kind {
 	case Initiate:
-		m.initiate(c, i, TrafficKey{}, true)
+		m.initiate(c, attempt{child: i}, true)
 	case Terminate:
 		m.terminate(c, ev.Child)
 	case Liveness:
@@ -91,17 +98,18 @@ func (m *Machine) ignore(connection, why string) {
 // secondChild says what to do about a child that an IKE SA has no exchange for yet.
 const secondChild = "a second CHILD_SA needs CREATE_CHILD_SA, which comes with a later issue; give the child a connection of its own"
 
-// initiate brings up a child unless it is up or on its way.
-func (m *Machine) initiate(c *connection, child int, packet TrafficKey, ordered bool) {
+// initiate brings up a child unless it is up or on its way. It returns false when
+// nothing has been begun, nor is under way, that will show how it ends.
+func (m *Machine) initiate(c *connection, a attempt, ordered bool) bool {
 	if len(c.Children) == 0 {
 		m.ignore(c.Name, "the connection has no child: IKE_AUTH sets up the first CHILD_SA (RFC 7296 §1.2)")
-		return
+		return false
 	}
 	if len(c.RemoteAddrs) == 0 {
 		m.ignore(c.Name, "the connection has no remote_addrs, so it can only answer")
-		return
+		return false
 	}
-	name := c.Children[child].Name
+	name := c.Children[a.child].Name
 	for _, sa := range m.of(c) {
 		switch {
 		case !sa.up() || sa.ending():
@@ -109,10 +117,10 @@ func (m *Machine) initiate(c *connection, child int, packet TrafficKey, ordered 
 			if ordered {
 				m.ignore(c.Name, fmt.Sprintf("child %q is installed already", name))
 			}
-			return
+			return false
 		case sa.hasAny():
-			m.childFailed(sa, name, "NO_ADDITIONAL_SAS", detail(secondChild))
-			return
+			m.childCrowded(sa, name)
+			return true
 		default:
 			// Its CHILD_SA is gone, and only IKE_AUTH can make one: a new IKE SA replaces it.
 			sa.queue(task{kind: taskDeleteIKE, reason: "replaced: it has no CHILD_SA left"})
@@ -120,14 +128,20 @@ func (m *Machine) initiate(c *connection, child int, packet TrafficKey, ordered 
 		}
 	}
 	if c.current != nil {
-		if c.current.attempt.child != child {
-			m.childFailed(c.current, name, "NO_ADDITIONAL_SAS", detail(secondChild))
+		if c.current.attempt.child != a.child {
+			m.childCrowded(c.current, name)
 		} else if ordered {
 			m.ignore(c.Name, "the connection is being negotiated already")
 		}
-		return
+		return true
 	}
-	m.begin(c, attempt{child: child, packet: packet})
+	if w := c.waiting; w != nil && !ordered {
+		// Its next try is for the child that it was begun for.
+		return w.child == a.child
+	}
+	m.stopWaiting(c) // an order does not wait
+	m.begin(c, a)
+	return true
 }
 
 // begin starts an IKE SA for an attempt.
@@ -135,8 +149,7 @@ func (m *Machine) begin(c *connection, a attempt) {
 	remote := netip.AddrPortFrom(c.RemoteAddrs[a.address], c.RemotePort)
 	source := m.source(c, remote.Addr())
 	if !source.IsValid() {
-		// Another address may be reachable at this instant, another try is not.
-		m.attemptOver(c, a, nil, "no local address", a.address+1 < len(c.RemoteAddrs), detail(fmt.Sprintf("no local address reaches %s", remote.Addr())))
+		m.attemptOver(c, a, nil, "no local address", true, detail(fmt.Sprintf("no local address reaches %s", remote.Addr())))
 		return
 	}
 	if !m.admit() {
@@ -190,25 +203,41 @@ func (m *Machine) attemptFailed(sa *ikeSA, why string, unreachable bool, more ..
 }
 
 // attemptOver records a failure and goes on with the next address or try. Every
-// try goes through all addresses, each with a whole retransmission schedule.
+// try goes through all addresses, each with a whole retransmission schedule; before
+// the next try there is a rest, and before a trap fires again.
 func (m *Machine) attemptOver(c *connection, a attempt, sa *ikeSA, why string, again bool, more ...Field) {
 	a.address++
 	if a.address >= len(c.RemoteAddrs) {
 		a.address = 0
 		a.tries++
 	}
+	again = again && (c.KeyingTries < 0 || a.tries < c.KeyingTries)
+	var wait time.Duration
+	if !again || a.address == 0 {
+		wait = c.rest.fail(m.now)
+	}
 	r := Record{Kind: RecordIKEFailed, Connection: c.Name, Initiator: true, Fields: append(reason(why), more...)}
-	again = again && a.tries < c.KeyingTries
-	if again {
+	switch {
+	case !again:
+		r.Fields = append(r.Fields, c.restField("", wait)...)
+	default:
 		r.Kind = RecordIKERetry
 		r.Fields = append(r.Fields, Field{"next", c.RemoteAddrs[a.address].String()})
+		if wait > 0 {
+			r.Fields = append(r.Fields, Field{"after", wait.String()})
+		}
 	}
 	if sa != nil {
 		m.record(sa, r)
 	} else {
 		m.emit(r)
 	}
-	if again {
+	switch {
+	case !again:
+		m.tellRest(c, "", c.rest.until)
+	case wait > 0:
+		m.wait(c, a)
+	default:
 		m.begin(c, a)
 	}
 }
@@ -216,6 +245,12 @@ func (m *Machine) attemptOver(c *connection, a attempt, sa *ikeSA, why string, a
 // terminate deletes a child or, for an empty name, the connection's IKE SAs.
 func (m *Machine) terminate(c *connection, child string) {
 	found := false
+	if w := c.waiting; w != nil && (child == "" || c.Children[w.child].Name == child) {
+		m.stopWaiting(c)
+		m.emit(Record{Kind: RecordIKEFailed, Connection: c.Name, Initiator: true, Fields: reason("terminated by command")})
+		m.tellRest(c, "", m.now)
+		found = true
+	}
 	for _, sa := range m.of(c) {
 		switch {
 		case sa.state == stateInitSent && child == "":
@@ -256,7 +291,10 @@ func (m *Machine) close(sa *ikeSA, kind RecordKind, why string, more ...Field) {
 	}
 	if sa.conn.current == sa {
 		sa.conn.current = nil
+		sa.conn.rest.fail(m.now)
+		m.tellRest(sa.conn, "", sa.conn.rest.until)
 	}
+	m.makeRoom(sa.conn)
 	sa.out, sa.tasks = nil, nil
 	if !sa.failed {
 		m.record(sa, Record{Kind: kind, Fields: append(reason(why), more...)})
@@ -295,6 +333,14 @@ func (m *Machine) follow(sa *ikeSA, remote netip.AddrPort) {
 		m.record(sa, Record{Kind: RecordChildMoved, Fields: []Field{
 			{"child", c.child}, {"spi-in", espSPI(c.spiIn)}, {"spi-out", espSPI(c.spiOut)}, {"remote", remote.String()},
 		}})
+	}
+}
+
+// espSent takes an ESP packet in UDP for what keeps a NAT mapping open.
+func (m *Machine) espSent(ev ESPSent) {
+	if c := m.inboundSPIs[ev.SPI]; c != nil {
+		c.ike.lastSent = max(c.ike.lastSent, min(ev.At, m.now))
+		m.touch(c.ike)
 	}
 }
 

@@ -28,6 +28,7 @@ type Machine struct {
 	halfOpen    int
 	peerSPIs    peerSPIs
 	timers      timers
+	waiting     []*connection // whose next try is put off, by instant
 	addresses   []netip.Addr
 
 	unprotectedSince time.Duration
@@ -42,8 +43,15 @@ type Machine struct {
 // connection is a configured connection and what runs on it.
 type connection struct {
 	Connection
+	index     int    // in the configuration
 	initiated uint64 // IKE SAs this end began
 	current   *ikeSA // the one this end is negotiating
+	// rest is that of the connection's own failures, rests are those of its children.
+	// waiting is an attempt whose next try comes at nextTry.
+	rest    rest
+	rests   []rest
+	waiting *attempt
+	nextTry time.Duration
 }
 
 // New checks the configuration and returns a machine that has done nothing yet.
@@ -78,6 +86,8 @@ func (m *Machine) Step(now time.Duration, ev Event) []Action {
 		m.acquire(ev)
 	case ESPSeen:
 		m.espSeen(ev)
+	case ESPSent:
+		m.espSent(ev)
 	case Lifetime:
 		m.lifetime(ev)
 	case AddressChange:
@@ -94,8 +104,9 @@ func (m *Machine) Step(now time.Duration, ev Event) []Action {
 // Deadline is the next instant at which Step wants a Timeout, and what for; ok is
 // false when the machine waits for nothing.
 func (m *Machine) Deadline() (at time.Duration, why string, ok bool) {
-	if len(m.timers) == 0 {
-		return 0, "", false
+	next, why := m.nextTry()
+	if len(m.timers) == 0 || next < m.timers[0].timer.at {
+		return next, why, next < never
 	}
 	sa := m.timers[0]
 	name := sa.connectionName()
@@ -105,10 +116,23 @@ func (m *Machine) Deadline() (at time.Duration, why string, ok bool) {
 	return sa.timer.at, fmt.Sprintf("%s, %s[%d]", sa.timer.why, name, sa.id), true
 }
 
-// timeout runs every timer that is due, by instant and number of the SA.
+// timeout runs every timer that is due, by instant and number of the SA; a
+// connection's comes after the SAs'.
 func (m *Machine) timeout() {
-	for len(m.timers) > 0 && m.timers[0].timer.at <= m.now {
+	for {
+		next, _ := m.nextTry()
+		if len(m.timers) == 0 || next < m.timers[0].timer.at {
+			if next > m.now {
+				return
+			}
+			m.tryAgain()
+			m.settle()
+			continue
+		}
 		sa := m.timers[0]
+		if sa.timer.at > m.now {
+			return
+		}
 		m.touch(sa)
 		switch sa.timer.why {
 		case timerRetransmit:

@@ -41,8 +41,17 @@ func (m *Machine) send(sa *ikeSA, b []byte, local, remote netip.AddrPort, info E
 	})
 }
 
-// keepalive holds the NAT mapping open (RFC 3948 §2.3): one octet, no marker.
+// keepalive holds the NAT mapping open (RFC 3948 §2.3): one octet, no marker. Whatever
+// else went the same way, of this IKE SA or another, has done so (RFC 3948 §4).
 func (m *Machine) keepalive(sa *ikeSA) {
+	for _, other := range m.sas {
+		if other.local == sa.local && other.remote == sa.remote {
+			sa.lastSent = max(sa.lastSent, other.lastSent)
+		}
+	}
+	if m.now-sa.lastSent < sa.conn.KeepAlive {
+		return
+	}
 	sa.lastSent = m.now
 	m.emit(Send{Local: sa.local, Remote: sa.remote, Payload: []byte{0xff}, Keepalive: true})
 }

@@ -28,7 +28,7 @@ func prepare(cfg *Config) ([]*connection, error) {
 		if err := c.complete(); err != nil {
 			errs = append(errs, fmt.Errorf("ike: node %q, connection %q: %w", cfg.Node, c.Name, err))
 		}
-		conns[i] = &connection{Connection: c}
+		conns[i] = &connection{Connection: c, index: i, rests: make([]rest, len(c.Children))}
 	}
 	for _, s := range cfg.Secrets {
 		if len(s.Key) == 0 {
@@ -82,8 +82,8 @@ func (c *Connection) complete() error {
 	if c.KeyingTries == 0 {
 		c.KeyingTries = 1
 	}
-	if c.KeyingTries < 0 || c.KeyingTries > keyingTriesMax {
-		errs = append(errs, fmt.Errorf("keyingtries %d: must be 1 to %d", c.KeyingTries, keyingTriesMax))
+	if c.KeyingTries > keyingTriesMax {
+		errs = append(errs, fmt.Errorf("keyingtries %d: must be 1 to %d, or negative to try for ever", c.KeyingTries, keyingTriesMax))
 	}
 	if c.DPDDelay != 0 && c.DPDDelay < repeatedMin {
 		errs = append(errs, fmt.Errorf("dpd_delay %s: must be at least %s; 0 turns it off", c.DPDDelay, repeatedMin))

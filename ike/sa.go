@@ -60,11 +60,12 @@ type ikeSA struct {
 	children    []*childSA
 	childCount  uint64
 
-	lastHeard, lastSent time.Duration // authenticated messages
-	expires             time.Duration // of stateHalfOpen and stateClosed
-	timer               timer
-	heapIndex           int
-	touched             bool
+	lastHeard time.Duration // authenticated messages and ESP
+	lastSent  time.Duration // anything: IKE, keepalives, ESP in UDP
+	expires   time.Duration // of stateHalfOpen and stateClosed
+	timer     timer
+	heapIndex int
+	touched   bool
 }
 
 // initState is what IKE_SA_INIT leaves for IKE_AUTH, and what its retries need.

@@ -186,7 +186,7 @@ func (s *script) order(node *testnode, verb string, args []string) error {
 	case "lifetime":
 		for _, sa := range node.machine.sas {
 			for _, c := range sa.children {
-				s.net.step(node, Lifetime{SPI: c.spiIn, Hard: arg(0) == "hard"})
+				s.net.step(node, Lifetime{SPI: c.spiIn, Hard: arg(0) != "soft", NotInstalled: arg(0) == "not-installed"})
 				return nil
 			}
 		}
@@ -195,6 +195,12 @@ func (s *script) order(node *testnode, verb string, args []string) error {
 		for _, sa := range node.machine.sas {
 			for _, c := range sa.children {
 				s.net.step(node, ESPSeen{SPI: c.spiIn, Remote: netip.MustParseAddrPort(arg(0))})
+			}
+		}
+	case "espsent":
+		for _, sa := range node.machine.sas {
+			for _, c := range sa.children {
+				s.net.step(node, ESPSent{SPI: c.spiIn, At: s.net.now})
 			}
 		}
 	case "request":

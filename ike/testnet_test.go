@@ -2,6 +2,7 @@ package ike
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
@@ -180,6 +181,8 @@ func (n *testnet) step(node *testnode, ev Event) {
 			n.install(node, a.SA)
 		case DeleteChild:
 			n.uninstall(node, a)
+		case TrapRests:
+			n.printf("%8s  %-2s %s rests until %s", n.now, node.name, cmp.Or(a.Child, "every trap of "+a.Connection), a.Until)
 		case MoveChild:
 			n.printf("%8s  %-2s moves %s %08x to %s", n.now, node.name, a.Child, a.SPIIn, a.Remote)
 		case Record:

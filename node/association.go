@@ -30,6 +30,9 @@ type association struct {
 	// instant that the machine knows.
 	seen, told time.Duration
 	seenOnce   bool
+	// sent is when one was last sent in UDP, toldSent the last such instant that the
+	// machine knows.
+	sent, toldSent time.Duration
 	// exhausted is true once the machine has been told that the sequence
 	// numbers are used up.
 	exhausted bool
@@ -89,6 +92,13 @@ func (n *Node) Associations() []Association {
 		}
 	}
 	return all
+}
+
+// sendsFor says whether an association of a policy's child sends.
+func (s *associations) sendsFor(by *policy) bool {
+	return slices.ContainsFunc(s.all, func(a *association) bool {
+		return a.out != nil && a.connection == by.connection && a.child == by.child
+	})
 }
 
 // install makes the ESP SAs of a CHILD_SA and puts its selectors in front of the

@@ -337,17 +337,20 @@ const (
 	DropFragmentTableFull DropReason = "fragment-table-full"
 )
 
-// Reasons of IPsec. The first four are verdicts of the policy and come with
+// Reasons of IPsec. The first six are verdicts of the policy and come with
 // EventPolicyDrop.
 const (
 	DropClearInbound     DropReason = "clear-inbound"          // protected traffic came in clear
 	DropNoAssociation    DropReason = "no-association"         // protected traffic without a tunnel
+	DropOutsideNarrowed  DropReason = "outside-narrowed"       // the child's tunnel was narrowed, and has no room for it
+	DropTrapRests        DropReason = "trap-rests"             // the negotiation has failed, and is not tried again yet
 	DropSelectorMismatch DropReason = "selector-mismatch"      // not what was agreed
 	DropICMPUnprotected  DropReason = "icmp-error-unprotected" // an error would quote a tunnel's content in clear
 
 	DropHoldFull          DropReason = "hold-full"          // newer packets wait
 	DropHoldTimeout       DropReason = "hold-timeout"       // waited for a tunnel too long
 	DropNegotiationFailed DropReason = "negotiation-failed" // waited in vain
+	DropStillHeld         DropReason = "still-held"         // waited when the run, or the node, ended
 	DropESPNoAssociation  DropReason = "esp-no-association" // the SPI is unknown
 	DropESPMalformed      DropReason = "esp-malformed"
 	DropESPReplay         DropReason = "esp-replay"

@@ -28,10 +28,21 @@ func (n *Node) dropFor(p *packet, by *policy, reason DropReason) {
 }
 
 // hold keeps a packet that a policy protects and no association fits, when the
-// policy is a trap, and asks for an association once.
+// policy is a trap, and asks for an association once. A packet that lies outside what
+// the child's association was narrowed to does not wait: it takes CREATE_CHILD_SA to ask
+// for another association beside that one.
 func (n *Node) hold(p *packet, by *policy) {
-	if !by.trap || p.released {
-		n.dropFor(p, by, DropNoAssociation)
+	reason := DropReason("")
+	switch {
+	case n.associations.sendsFor(by):
+		reason = DropOutsideNarrowed
+	case !by.trap || p.released:
+		reason = DropNoAssociation
+	case n.now < by.rests:
+		reason = DropTrapRests
+	}
+	if reason != "" {
+		n.dropFor(p, by, reason)
 		return
 	}
 	if len(by.held) == holdPacketsPerPolicyMax {
@@ -40,10 +51,10 @@ func (n *Node) hold(p *packet, by *policy) {
 		n.dropFor(&oldest.packet, by, DropHoldFull)
 	}
 	by.held = append(by.held, heldPacket{packet: *p, expires: n.now + holdTimeoutMs*time.Millisecond})
-	if by.acquiring {
+	if by.acquiring && n.now-by.asked < holdTimeoutMs*time.Millisecond {
 		return
 	}
-	by.acquiring = true
+	by.acquiring, by.asked = true, n.now
 	e := n.event(EventTrapAcquire, p.arrived)
 	e.Drop.Packet = p.key
 	e.ESP.Connection, e.ESP.Child = by.connection, by.child
@@ -63,7 +74,7 @@ func (n *Node) release(connection, child string) {
 			continue
 		}
 		held := c.held
-		c.held, c.acquiring = nil, false
+		c.held, c.acquiring, c.rests = nil, false, 0
 		for i := range held {
 			held[i].released = true
 			n.output(&held[i].packet)
@@ -71,29 +82,43 @@ func (n *Node) release(connection, child string) {
 	}
 }
 
-// failHeld drops what waits for a child, or with an empty name for any child of
-// the connection.
-func (n *Node) failHeld(connection, child string) {
+// rest drops what waits for a child, or for any of the connection, because the
+// negotiation has failed, and lets traps rest until the machine wants to be asked again.
+func (n *Node) rest(r ike.TrapRests) {
 	for _, c := range n.policies {
-		if c.connection != connection || (child != "" && c.child != child) {
+		if c.connection != r.Connection || (r.Child != "" && c.child != r.Child) {
 			continue
 		}
 		held := c.held
-		c.held, c.acquiring = nil, false
+		c.held, c.acquiring, c.rests = nil, false, r.Until
 		for i := range held {
 			n.dropFor(&held[i].packet, c, DropNegotiationFailed)
 		}
 	}
 }
 
-// expireHeld drops what has waited too long. The next packet asks again.
+// Waiting describes the packets that wait for an association, as drops: when a run, or
+// the node, ends, nobody will send them.
+func (n *Node) Waiting() []Event {
+	var all []Event
+	for _, c := range n.policies {
+		for i := range c.held {
+			p := &c.held[i]
+			all = append(all, Event{Kind: EventPacketDropped, Interface: p.arrived,
+				Drop: Drop{Reason: DropStillHeld, Packet: p.key}, ESP: ESP{Connection: c.connection, Child: c.child}})
+		}
+	}
+	return all
+}
+
+// expireHeld drops what has waited too long. A packet that comes so long after the
+// machine was asked asks again.
 func (n *Node) expireHeld() {
 	for _, c := range n.policies {
 		for len(c.held) > 0 && c.held[0].expires <= n.now {
 			oldest := c.held[0]
 			c.held = append(c.held[:0], c.held[1:]...)
 			n.dropFor(&oldest.packet, c, DropHoldTimeout)
-			c.acquiring = len(c.held) > 0
 		}
 	}
 }

@@ -173,23 +173,23 @@ func TestTrapHolds(t *testing.T) {
 	}
 }
 
-// TestHeldPacketsAwaitTheirOwnNegotiation lets a negotiation that the peer began
-// fail while packets wait for ours.
+// TestHeldPacketsAwaitTheirOwnNegotiation lets negotiations fail that the peer began, or
+// that are for something else, while packets wait for ours.
 func TestHeldPacketsAwaitTheirOwnNegotiation(t *testing.T) {
 	n := gateway(t, 0, startAction(ike.StartTrap))
 	n.Handle(0, PacketIn{Interface: 0, Bytes: udp(t, "10.1.0.9:1", "10.2.0.9:7", nil)})
 	for _, c := range []struct {
-		record ike.Record
+		action ike.Action
 		held   int
 	}{
 		{ike.Record{Kind: ike.RecordIKEFailed, Connection: "site"}, 1},
-		{ike.Record{Kind: ike.RecordIKEFailed, Connection: "other", Initiator: true}, 1},
-		{ike.Record{Kind: ike.RecordChildFailed, Connection: "site", Fields: []ike.Field{{Key: "child", Value: "other"}}}, 1},
-		{ike.Record{Kind: ike.RecordIKEFailed, Connection: "site", Initiator: true}, 0},
+		{ike.TrapRests{Connection: "other"}, 1},
+		{ike.TrapRests{Connection: "site", Child: "other"}, 1},
+		{ike.TrapRests{Connection: "site"}, 0},
 	} {
-		n.act(c.record)
+		n.act(c.action)
 		if got := len(n.policies[0].held); got != c.held {
-			t.Errorf("%s of %q: %d packets held, want %d", c.record.Kind, c.record.Connection, got, c.held)
+			t.Errorf("%+v: %d packets held, want %d", c.action, got, c.held)
 		}
 	}
 }
@@ -208,7 +208,7 @@ func TestTrapReleasesWhatFits(t *testing.T) {
 	if got := n.deliveries(hostB); len(got) != 1 || string(got[0].Payload) != "10.2.0.9:7" {
 		t.Errorf("delivered %v", got)
 	}
-	if diff := cmp.Diff([]DropReason{DropNoAssociation}, n.reasons(gwA)); diff != "" {
+	if diff := cmp.Diff([]DropReason{DropOutsideNarrowed}, n.reasons(gwA)); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
 	if got := n.events(gwA, EventTrapAcquire); len(got) != 1 {
@@ -272,7 +272,7 @@ func TestNarrowing(t *testing.T) {
 			t.Errorf("%s answers from outside", dst)
 		}
 	}
-	if diff := cmp.Diff([]DropReason{DropNoAssociation, DropNoAssociation}, n.reasons(gwA)); diff != "" {
+	if diff := cmp.Diff([]DropReason{DropOutsideNarrowed, DropOutsideNarrowed}, n.reasons(gwA)); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
 	if len(n.onWAN()) != before {

@@ -81,7 +81,7 @@ func (n *Node) act(action ike.Action) {
 	case ike.InstallChild:
 		if err := n.install(&action.SA); err != nil {
 			n.event(EventInstallFailed, fromInside).Problem = err.Error()
-			n.tellIKE(ike.Lifetime{SPI: action.SA.SPIIn, Hard: true})
+			n.tellIKE(ike.Lifetime{SPI: action.SA.SPIIn, Hard: true, NotInstalled: true})
 			return
 		}
 		n.installed = append(n.installed, childName{action.SA.Connection, action.SA.Child})
@@ -89,13 +89,14 @@ func (n *Node) act(action ike.Action) {
 		n.uninstall(action)
 	case ike.MoveChild:
 		n.move(action)
+	case ike.TrapRests:
+		n.rest(action)
 	case ike.Record:
 		n.record(action)
 	}
 }
 
-// record passes a record on and ends the wait of packets whose negotiation it
-// says has failed. A CHILD_SA is passed on under the number by which the node's
+// record passes a record on. A CHILD_SA is passed on under the number by which the node's
 // own events name it: the machine's is unique within one IKE SA alone.
 func (n *Node) record(r ike.Record) {
 	if r.Child != nil {
@@ -108,14 +109,6 @@ func (n *Node) record(r ike.Record) {
 	e := n.event(EventKind(r.Kind), fromInside)
 	e.IKE = &r
 	e.Child = r.Child
-	switch r.Kind {
-	case ike.RecordIKEFailed:
-		if r.Initiator {
-			n.failHeld(r.Connection, "")
-		}
-	case ike.RecordChildFailed:
-		n.failHeld(r.Connection, r.Field("child"))
-	}
 }
 
 // sendIKE sends an IKE message or a NAT keepalive. IKE passes the policy by. Its

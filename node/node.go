@@ -123,7 +123,7 @@ func (n *Node) Handle(now time.Duration, in Input) []Output {
 		n.expireReassemblies()
 		n.expireHeld()
 		if at, _, ok := n.ikeDeadline(); ok && at <= now {
-			n.tellESPSeen()
+			n.tellESP()
 			n.tellIKE(ike.Timeout{})
 		}
 	}
@@ -195,9 +195,14 @@ func (n *Node) addressesChanged() {
 
 // addresses are those of the interfaces that are up, in order.
 func (n *Node) addresses() []netip.Addr {
+	return n.addressesOf(func(a attachment) bool { return a.up })
+}
+
+// addressesOf are those of the interfaces that are wanted.
+func (n *Node) addressesOf(wanted func(attachment) bool) []netip.Addr {
 	var all []netip.Addr
 	for _, a := range n.interfaces {
-		if a.up {
+		if wanted(a) {
 			for _, p := range a.addresses {
 				all = append(all, p.Addr())
 			}
@@ -242,7 +247,7 @@ func (n *Node) drop(p *packet, reason DropReason) *Event {
 func (n *Node) dropKey(k PacketKey, reason DropReason, iface int) *Event {
 	kind := EventPacketDropped
 	switch reason {
-	case DropClearInbound, DropNoAssociation, DropSelectorMismatch, DropICMPUnprotected:
+	case DropClearInbound, DropNoAssociation, DropOutsideNarrowed, DropTrapRests, DropSelectorMismatch, DropICMPUnprotected:
 		kind = EventPolicyDrop
 	}
 	e := n.event(kind, iface)

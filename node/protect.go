@@ -155,6 +155,9 @@ func (n *Node) seal(p *packet, a *association, way outerRoute) {
 	}
 	a.counters.PacketsOut++
 	a.counters.BytesOut += uint64(len(p.bytes))
+	if a.encap {
+		a.sent = n.now
+	}
 	e := n.event(EventESPOut, way.iface)
 	e.ESP = a.describe(a.spiOut, sequence, b[outer:], q.key, p.key)
 	n.transmit(&q, way.iface, way.next, way.mtu, nil)

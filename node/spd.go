@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/ike"
@@ -24,8 +25,11 @@ type policy struct {
 	localTS, remoteTS       []wire.Selector
 	localAddrs, remoteAddrs []netip.Addr
 
-	// acquiring is true from an acquire until its outcome.
+	// acquiring is true from an acquire, at asked, until its outcome.
 	acquiring bool
+	asked     time.Duration
+	// rests is until when the machine is not asked again, because it failed.
+	rests time.Duration
 	// held are the packets that wait for the outcome, oldest first.
 	held []heldPacket
 }
@@ -58,7 +62,9 @@ func newPolicies(cfg *ike.Config) []*policy {
 // the addresses that "dynamic" now stands for. Only configured selectors can make
 // it fail, so after New it does not.
 func (n *Node) refreshPolicies() error {
-	own := n.addresses()
+	// Of an interface that is down, too: the address is still this host's, and what is
+	// sent from it is still protected.
+	own := n.addressesOf(func(attachment) bool { return true })
 	for i, c := range n.policies {
 		name := fmt.Sprintf("child %q %q", c.connection, c.child)
 		n.spd.Remove(name)

@@ -130,13 +130,17 @@ func (n *Node) espSeen(p *packet, a *association, encap bool) {
 	n.tellIKE(ike.ESPSeen{SPI: a.spiIn, Remote: remote, At: n.now})
 }
 
-// tellESPSeen tells the machine of the packets it has not heard of yet, before it
+// tellESP tells the machine of the packets it has not heard of yet, before it
 // judges how long its peers have been silent.
-func (n *Node) tellESPSeen() {
+func (n *Node) tellESP() {
 	for _, a := range n.associations.all {
 		if a.seen > a.told {
 			a.told = a.seen
 			n.tellIKE(ike.ESPSeen{SPI: a.spiIn, Remote: a.remote, At: a.seen})
+		}
+		if a.sent > a.toldSent {
+			a.toldSent = a.sent
+			n.tellIKE(ike.ESPSent{SPI: a.spiIn, At: a.sent})
 		}
 	}
 }

@@ -71,6 +71,9 @@ func ikeConnection(c topology.Connection) ike.Connection {
 	if c.KeepAlive == 0 {
 		out.KeepAlive = -1
 	}
+	if c.KeyingTries == 0 {
+		out.KeyingTries = -1
+	}
 	if c.Retransmit.Tries == 0 {
 		out.Retransmit.Tries = -1
 	}
@@ -116,7 +119,8 @@ func ikeIdentity(id topology.Identity) ike.Identity {
 
 // scheduleLength is how long a connection's whole negotiation may take: its
 // retransmission schedule, from the first transmission until it is given up, as
-// often as it is tried.
+// often as it is tried; once where that is without end, because each try is a new IKE
+// SA and nothing is left of the one before.
 func scheduleLength(c topology.Connection) time.Duration {
 	const waitMax = time.Hour // as package ike has it
 	var total time.Duration

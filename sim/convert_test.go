@@ -116,6 +116,7 @@ func TestScheduleLength(t *testing.T) {
 		want       time.Duration
 	}{
 		"charon":            {topology.Connection{Retransmit: charon}, 165061 * ms},
+		"for ever":          {topology.Connection{Retransmit: charon, KeyingTries: 0}, 165061 * ms},
 		"three times":       {topology.Connection{Retransmit: charon, KeyingTries: 3}, 495183 * ms},
 		"limited":           {topology.Connection{Retransmit: limited}, 4*time.Second + 7200*ms + 4*10*time.Second},
 		"no retransmission": {topology.Connection{Retransmit: topology.Retransmit{Timeout: time.Second, BaseMilli: 2000}}, time.Second},

@@ -95,6 +95,14 @@ func (r *Run) Swallowed(now time.Duration, nodeIndex, iface int, packet []byte) 
 	}
 }
 
+// Left notes what waited in a node when it was killed or the run ended: nobody will
+// send it, and it is in the account by name. Engines call it before Finish.
+func (r *Run) Left(now time.Duration, nodeIndex int, waiting []node.Event) {
+	for i := range waiting {
+		r.event(now, nodeIndex, &waiting[i])
+	}
+}
+
 // DropNodeDead is the reason of packets that reach a node that was killed.
 const DropNodeDead node.DropReason = "node-dead"
 

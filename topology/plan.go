@@ -155,7 +155,8 @@ type Connection struct {
 	DPDDelay Dur
 	// KeepAlive is the time between NAT keepalives (RFC 3948 §2.3), 0 for none.
 	KeepAlive Dur
-	// KeyingTries is how often a negotiation is tried before it has failed.
+	// KeyingTries is how often a negotiation is tried before it has failed, 0 for
+	// without end.
 	KeyingTries int
 	Retransmit  Retransmit
 }

@@ -193,7 +193,7 @@ var (
 		{name: "encap", kind: boolean{}, fallback: false, aka: []string{"forceencaps"}},
 		{name: "dpd_delay", kind: span{min: repeatedMin, orZero: true}, fallback: time.Duration(0)},
 		{name: "keep_alive", kind: span{min: repeatedMin, orZero: true}, fallback: 20 * time.Second, aka: []string{"keepalive"}},
-		{name: "keyingtries", kind: integer{min: 1, max: retransmitTriesMax}, fallback: uint64(1)},
+		{name: "keyingtries", kind: integer{min: 0, max: retransmitTriesMax}, fallback: uint64(1)},
 		{name: "retransmit_timeout", kind: span{min: retransmitTimeoutMin, max: time.Hour}, fallback: 4 * time.Second},
 		{name: "retransmit_base", kind: decimal{retransmitBaseMin, retransmitBaseMax, "a factor between 1 and 10"}, fallback: 1.8},
 		{name: "retransmit_tries", kind: integer{max: retransmitTriesMax}, fallback: uint64(5)},

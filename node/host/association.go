@@ -62,6 +62,10 @@ type association struct {
 	// instant that the machine knows; from the lab's epoch, in nanoseconds, -1
 	// before the first.
 	seen, told atomic.Int64
+	// sent is when one was last sent in UDP, from the lab's epoch, in nanoseconds;
+	// toldSent, which the host's lock guards, the last such instant that the machine knows.
+	sent     atomic.Int64
+	toldSent time.Duration
 	// exhausted is true once the machine has been told that the sequence numbers
 	// are used up.
 	exhausted atomic.Bool

@@ -24,14 +24,13 @@ func (h *Host) event(e node.Event) { h.observe(&e) }
 func (h *Host) drop(key node.PacketKey, reason node.DropReason, iface int, of node.ESP) {
 	kind := node.EventPacketDropped
 	switch reason {
-	case node.DropClearInbound, node.DropNoAssociation, node.DropSelectorMismatch, node.DropICMPUnprotected:
+	case node.DropClearInbound, node.DropNoAssociation, node.DropOutsideNarrowed, node.DropTrapRests, node.DropSelectorMismatch, node.DropICMPUnprotected:
 		kind = node.EventPolicyDrop
 	}
 	h.event(node.Event{Kind: kind, Interface: iface, Drop: node.Drop{Reason: reason, Packet: key}, ESP: of})
 }
 
-// record passes a record of the machine on, and ends the wait of packets whose
-// negotiation it says has failed. A CHILD_SA gets the number by which the node's
+// record passes a record of the machine on. A CHILD_SA gets the number by which the node's
 // own events name it: the machine's is unique within one IKE SA alone.
 func (h *Host) record(r ike.Record) {
 	if r.Child != nil {
@@ -42,17 +41,10 @@ func (h *Host) record(r ike.Record) {
 		}
 	}
 	h.event(node.Event{Kind: node.EventKind(r.Kind), Interface: fromInside, IKE: &r, Child: r.Child})
-	switch r.Kind {
-	case ike.RecordChildInstalled:
+	if r.Kind == ike.RecordChildInstalled {
 		// Only now, so that nobody sees a packet of an association before the
 		// association.
 		h.publish()
-	case ike.RecordIKEFailed:
-		if r.Initiator {
-			h.failHeld(r.Connection, "")
-		}
-	case ike.RecordChildFailed:
-		h.failHeld(r.Connection, r.Field("child"))
 	}
 }
 

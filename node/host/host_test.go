@@ -162,36 +162,6 @@ func TestClearInbound(t *testing.T) {
 	send()
 }
 
-// TestTrap brings a tunnel up by the packet that needs it, which waits and passes.
-func TestTrap(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, startAction(ike.StartTrap))
-	w.start(1)
-	w.start(0)
-	w.ping(w.inside[0], "10.2.0.2", 1)
-	w.seen[0].wait(t, 1, node.EventTrapAcquire, "")
-	w.ping(w.gateway[0], "2001:db8:2::2", 1)
-	if n := w.seen[0].count(node.EventTrapAcquire, ""); n != 1 {
-		t.Errorf("%d acquires", n)
-	}
-	if d := w.seen[0].count(node.EventPacketDropped, "") + w.seen[0].count(node.EventPolicyDrop, ""); d != 0 {
-		t.Errorf("%d packets were dropped", d)
-	}
-}
-
-// TestTrapInVain drops what waits when the negotiation fails.
-func TestTrapInVain(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, startAction(ike.StartTrap), connection(func(_ int, c *ike.Connection) {
-		c.Retransmit = ike.Retransmit{Timeout: 20 * time.Millisecond, BaseMilli: 1000, Tries: 2}
-	}))
-	w.start(0)
-	_, _ = run(t, w.inside[0], "ping", "-n", "-c", "1", "-W", "0.01", "10.2.0.2")
-	w.seen[0].wait(t, 1, node.EventPacketDropped, node.DropNegotiationFailed)
-	_, _ = run(t, w.inside[0], "ping", "-n", "-c", "1", "-W", "0.01", "10.2.0.2")
-	w.seen[0].wait(t, 2, node.EventTrapAcquire, "")
-}
-
 // TestTerminate takes a tunnel down by command, on both sides.
 func TestTerminate(t *testing.T) {
 	t.Parallel()

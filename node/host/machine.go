@@ -50,7 +50,7 @@ func (h *Host) act(action ike.Action) {
 	case ike.InstallChild:
 		if err := h.install(&action.SA); err != nil {
 			h.event(node.Event{Kind: node.EventInstallFailed, Interface: fromInside, Problem: err.Error()})
-			h.tell(ike.Lifetime{SPI: action.SA.SPIIn, Hard: true})
+			h.tell(ike.Lifetime{SPI: action.SA.SPIIn, Hard: true, NotInstalled: true})
 			return
 		}
 		h.installed = append(h.installed, childName{action.SA.Connection, action.SA.Child})
@@ -58,6 +58,8 @@ func (h *Host) act(action ike.Action) {
 		h.uninstall(action)
 	case ike.MoveChild:
 		h.move(action)
+	case ike.TrapRests:
+		h.restTraps(action)
 	case ike.Record:
 		h.record(action)
 	}
@@ -101,7 +103,7 @@ func (h *Host) timeout() {
 	h.enter(func() {
 		h.expireHeld()
 		if at, _, ok := h.machine.Deadline(); ok && at <= h.now {
-			h.tellESPSeen()
+			h.tellESP()
 			h.tell(ike.Timeout{})
 		}
 	})
@@ -125,13 +127,17 @@ func (h *Host) rearm() {
 	h.timer.Reset(max(at-h.now, 0))
 }
 
-// tellESPSeen tells the machine of the packets it has not heard of yet, before it
+// tellESP tells the machine of the packets it has not heard of yet, before it
 // judges how long its peers have been silent.
-func (h *Host) tellESPSeen() {
+func (h *Host) tellESP() {
 	for _, a := range h.sas.all {
 		if seen := time.Duration(a.seen.Load()); seen > time.Duration(a.told.Load()) {
 			a.told.Store(int64(seen))
 			h.tell(ike.ESPSeen{SPI: a.spiIn, Remote: a.path.Load().remote, At: min(seen, h.now)})
+		}
+		if sent := time.Duration(a.sent.Load()); sent > a.toldSent {
+			a.toldSent = sent
+			h.tell(ike.ESPSent{SPI: a.spiIn, At: min(sent, h.now)})
 		}
 	}
 }

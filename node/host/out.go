@@ -364,6 +364,9 @@ func (w *outWorker) seal(g *group) bool {
 	}
 	a.counters.packetsOut.Add(uint64(g.count))
 	a.counters.bytesOut.Add(uint64(g.innerBytes))
+	if a.encap {
+		a.sent.Store(int64(w.h.cfg.Clock()))
+	}
 	return true
 }
 

@@ -4,6 +4,7 @@ package host
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ikelab/ikelab/esp"
@@ -33,8 +34,11 @@ type policy struct {
 	// ends it matches nothing. The lock guards it; the data plane has copies.
 	match esp.Policy
 
-	// acquiring is true from an acquire until its outcome.
+	// acquiring is true from an acquire, at asked, until its outcome.
 	acquiring bool
+	asked     time.Duration
+	// rests is until when the machine is not asked again, because it failed.
+	rests time.Duration
 	// held are the packets that wait for the outcome, oldest first.
 	held []heldPacket
 }
@@ -129,11 +133,29 @@ func (h *Host) reconsiderUnsettled() {
 	}
 }
 
+// unheld says why a packet that a policy protects and no association fits does not
+// wait for one; empty for one that does. A packet that lies outside what the child's
+// association was narrowed to does not: it takes CREATE_CHILD_SA to ask for another
+// association beside that one.
+func (h *Host) unheld(by *policy, released bool) node.DropReason {
+	switch {
+	case slices.ContainsFunc(h.sas.all, func(a *association) bool {
+		return a.sends && a.connection == by.connection && a.child == by.child
+	}):
+		return node.DropOutsideNarrowed
+	case !by.trap || released:
+		return node.DropNoAssociation
+	case h.now < by.rests:
+		return node.DropTrapRests
+	}
+	return ""
+}
+
 // hold keeps a packet that a policy protects and no association fits, when the
 // policy is a trap, and asks for an association once.
 func (h *Host) hold(packet []byte, key node.PacketKey, by *policy) {
-	if !by.trap {
-		h.dropFor(key, by, node.DropNoAssociation)
+	if reason := h.unheld(by, false); reason != "" {
+		h.dropFor(key, by, reason)
 		return
 	}
 	if len(by.held) == holdPacketsPerPolicyMax {
@@ -142,10 +164,10 @@ func (h *Host) hold(packet []byte, key node.PacketKey, by *policy) {
 		h.dropFor(oldest.key, by, node.DropHoldFull)
 	}
 	by.held = append(by.held, heldPacket{bytes: append([]byte(nil), packet...), key: key, expires: h.now + holdTimeout})
-	if by.acquiring {
+	if by.acquiring && h.now-by.asked < holdTimeout {
 		return
 	}
-	by.acquiring = true
+	by.acquiring, by.asked = true, h.now
 	h.event(node.Event{Kind: node.EventTrapAcquire, Interface: fromInside, Drop: node.Drop{Packet: key},
 		ESP: node.ESP{Connection: by.connection, Child: by.child}})
 	traffic := ike.TrafficKey{Source: key.Src, Destination: key.Dst, Protocol: key.Protocol}
@@ -161,14 +183,14 @@ func (h *Host) dropFor(key node.PacketKey, by *policy, reason node.DropReason) {
 }
 
 // takeHeld empties the wait of a child, or with an empty name of every child of
-// the connection.
-func (h *Host) takeHeld(connection, child string, each func(by *policy, p *heldPacket)) {
+// the connection. Its trap then rests until an instant.
+func (h *Host) takeHeld(connection, child string, rests time.Duration, each func(by *policy, p *heldPacket)) {
 	for _, by := range h.policies {
 		if by.connection != connection || (child != "" && by.child != child) {
 			continue
 		}
 		held := by.held
-		by.held, by.acquiring = nil, false
+		by.held, by.acquiring, by.rests = nil, false, rests
 		for i := range held {
 			each(by, &held[i])
 		}
@@ -179,30 +201,51 @@ func (h *Host) takeHeld(connection, child string, each func(by *policy, p *heldP
 // association. What does not fit its selectors, which may be narrower than the
 // policy's, is dropped.
 func (h *Host) releaseHeld(connection, child string) {
-	h.takeHeld(connection, child, func(by *policy, p *heldPacket) {
+	h.takeHeld(connection, child, 0, func(by *policy, p *heldPacket) {
 		v := h.snap.Load().decide(p.key.Flow(), false)
 		if v.association == nil {
-			h.dropFor(p.key, by, node.DropNoAssociation)
+			h.dropFor(p.key, by, h.unheld(by, true))
 			return
 		}
 		h.release.send(v.association, p.bytes)
 	})
 }
 
-// failHeld drops what waits for a child, or with an empty name for any child of
-// the connection.
-func (h *Host) failHeld(connection, child string) {
-	h.takeHeld(connection, child, func(by *policy, p *heldPacket) { h.dropFor(p.key, by, node.DropNegotiationFailed) })
+// restTraps drops what waits for a child, or for any of the connection, because the
+// negotiation has failed, and lets traps rest until the machine wants to be asked again.
+func (h *Host) restTraps(r ike.TrapRests) {
+	h.takeHeld(r.Connection, r.Child, r.Until, func(by *policy, p *heldPacket) { h.dropFor(p.key, by, node.DropNegotiationFailed) })
 }
 
-// expireHeld drops what has waited too long. The next packet asks again.
+// Waiting describes the packets that wait for an association, or for an address to
+// settle, as drops: when a run, or the node, ends, nobody will send them.
+func (h *Host) Waiting() []node.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []node.Event
+	add := func(key node.PacketKey, of node.ESP) {
+		all = append(all, node.Event{Kind: node.EventPacketDropped, Interface: fromInside, Drop: node.Drop{Reason: node.DropStillHeld, Packet: key}, ESP: of})
+	}
+	for _, by := range h.policies {
+		for i := range by.held {
+			add(by.held[i].key, node.ESP{Connection: by.connection, Child: by.child})
+		}
+	}
+	for _, packet := range h.unsettled {
+		key, _, _ := node.ReadPacketKey(packet)
+		add(key, node.ESP{})
+	}
+	return all
+}
+
+// expireHeld drops what has waited too long. A packet that comes so long after the
+// machine was asked asks again.
 func (h *Host) expireHeld() {
 	for _, by := range h.policies {
 		for len(by.held) > 0 && by.held[0].expires <= h.now {
 			oldest := by.held[0]
 			by.held = append(by.held[:0], by.held[1:]...)
 			h.dropFor(oldest.key, by, node.DropHoldTimeout)
-			by.acquiring = len(by.held) > 0
 		}
 	}
 }

@@ -102,9 +102,21 @@ func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted
 	// Whoever is in the middle of something is seen to its end first, and what comes
 	// later is not.
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.finished = true
+	l.mu.Unlock()
+	// Hosts are asked without the run's lock, which they may be waiting for.
+	waiting := make([][]node.Event, len(l.run.Plan().Nodes))
+	for n := range waiting {
+		if h := l.host(n); h != nil {
+			waiting[n] = h.Waiting()
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	end := min(max(now, l.last), l.run.Until())
+	for n, events := range waiting {
+		l.run.Left(end, n, events)
+	}
 	for n, devices := range overrun {
 		for _, d := range devices {
 			l.run.HostDropped(end, n, d.device, d.packets)
@@ -186,6 +198,8 @@ func (l *Lab) live(n int, change *sim.LifeChange) error {
 	l.hostsMu.Unlock()
 	if h != nil {
 		h.Kill()
+		waiting := h.Waiting()
+		l.enter(func(now time.Duration) { l.run.Left(now, n, waiting) })
 	}
 	return nil
 }

@@ -248,7 +248,17 @@ func (w *world) run(ctx context.Context, bounds Engine) (*sim.Result, error) {
 func (w *world) finish(now time.Duration, interrupted bool, stopped string) *sim.Result {
 	w.now = now
 	w.progress()
+	for n := range w.hosts {
+		w.left(n)
+	}
 	return w.r.Finish(now, w.events, interrupted, stopped)
+}
+
+// left tells what waits in a node and will not leave it any more.
+func (w *world) left(n int) {
+	if h := &w.hosts[n]; h.node != nil {
+		w.r.Left(w.now, n, h.node.Waiting())
+	}
 }
 
 func (w *world) progress() {
@@ -327,6 +337,7 @@ func (w *world) drain() {
 func (w *world) changeLife(n int, c *sim.LifeChange) {
 	h := &w.hosts[n]
 	if c.Config == nil {
+		w.left(n)
 		h.node = nil
 		h.waking = false // the wake on the heap is stale
 		return
