@@ -7,10 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ikelab/ikelab/cmd/ikelab/internal/standing"
 )
@@ -133,4 +136,55 @@ func TestManyClients(t *testing.T) {
 	p.good("do", "cut")
 	p.good("down")
 	p.nothing(id("clients"), before)
+}
+
+// TestIdleClients: however many connections say nothing, and also where the holder has no descriptor left for another one,
+// who asks for something is answered.
+func TestIdleClients(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	p.good("up", p.lab(id("idle")))
+	holder := p.status().Holder
+	socket := filepath.Join(p.state, id("idle")+".lab", "control")
+	idle := func(n int) (over func()) {
+		var conns []net.Conn
+		for range n {
+			conn, err := net.Dial("unix", socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, conn)
+		}
+		return func() {
+			for _, conn := range conns {
+				_ = conn.Close() // the holder may have closed it
+			}
+		}
+	}
+	over := idle(400)
+	p.status()
+	p.good("do", "cut")
+	over()
+	open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", holder))
+	if err != nil || len(open) == 0 {
+		t.Fatalf("the holder's descriptors: %v, %v", open, err)
+	}
+	highest := 0
+	for _, path := range open {
+		if n, err := strconv.Atoi(filepath.Base(path)); err == nil {
+			highest = max(highest, n)
+		}
+	}
+	// It bounds the numbers; so there is room for as many as were lower ones free, and ten.
+	few := unix.Rlimit{Cur: uint64(highest + 11), Max: 4096}
+	if err := unix.Prlimit(holder, unix.RLIMIT_NOFILE, &few, nil); err != nil {
+		t.Fatal(err)
+	}
+	over = idle(200)
+	p.status()
+	p.good("do", "link_up(node.ga.interface.wan)")
+	over()
+	p.good("down")
+	p.nothing(id("idle"), before)
 }

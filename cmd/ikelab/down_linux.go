@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -23,7 +24,9 @@ func newDownCommand(std stdio) *cobra.Command {
 		Use:   "down [LAB]",
 		Short: "Take a lab down that stands, and clear away what dead ones left",
 		Long: `down ends a lab that stands, with everything in it, and waits until nothing of it is left. A
-holder that does not answer for ten seconds, or has not ended after twenty, is killed.
+holder that does not answer for ten seconds, or has not ended after twenty, is killed. Whatever
+of a lab's folder of state was taken away, its process is found; what somebody else has put
+into that folder stays.
 Labs and runs whose process died, killed by whatever it was, are cleared away too: their
 namespaces and everything in them, and nothing else. Without LAB the one that stands is
 meant; --all takes all of them down. With nothing to do it says so.`,
@@ -53,7 +56,7 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 		}
 		errs = append(errs, internalError("%w", err)) // others go nevertheless
 	}
-	stand, dead, err := standingLabs()
+	_, dead, err := standingLabs()
 	if err != nil {
 		return err
 	}
@@ -67,28 +70,28 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 		return internalError("%w", err)
 	}
 	did := false
+	stand := netns.Astray()
 	for _, s := range swept {
 		if s.Standing {
+			if !s.Run {
+				stand = append(stand, s.ID)
+			}
 			continue
 		}
 		did = true
-		if err := line(std, "%s: cleared away what it left behind%s", s.ID, words[s.ID]); err != nil {
+		if err := line(std, "%s: cleared away what it left behind%s%s", s.ID, stays(s.ID, s.Foreign), words[s.ID]); err != nil {
 			return err
 		}
 	}
 	switch {
 	case all:
 	case name != "":
-		stand = slices.DeleteFunc(stand, func(id string) bool { return id != name })
-		if len(stand) == 0 && slices.ContainsFunc(swept, func(s netns.Swept) bool { return s.Standing && s.ID == name }) {
-			stand = []string{name} // a run, or one that is just going
-		}
+		stand = []string{name} // which may also be a run, or one that is just going
 	case len(stand) > 1:
-		_, err := chooseLab("")
-		return err
+		return usageError("%d labs stand: %s; say which", len(stand), strings.Join(stand, ", "))
 	}
 	for _, id := range stand {
-		was, killed, err := standing.Down(ctx, id)
+		went, err := standing.Down(ctx, id)
 		var run *standing.RunError
 		switch {
 		case errors.As(err, &run):
@@ -101,15 +104,11 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			break // one word about it is enough
 		}
-		if err != nil {
+		if err != nil || !went.Was {
 			continue
 		}
-		did = did || was
-		text := "%s is down"
-		if killed {
-			text += "; its holder did not answer and was killed"
-		}
-		if err := line(std, text, id); err != nil {
+		did = true
+		if err := line(std, "%s", saidOf(id, went)); err != nil {
 			return err
 		}
 	}
@@ -120,6 +119,23 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 		return line(std, "no lab stands; nothing to do")
 	}
 	return errors.Join(errs...)
+}
+
+// saidOf says how a lab went.
+func saidOf(id string, went standing.Went) string {
+	text := id + " is down"
+	if went.Killed {
+		text += "; its holder did not answer and was killed"
+	}
+	return text + stays(id, went.Foreign)
+}
+
+// stays says that a lab's folder stays for what somebody has put there.
+func stays(id, foreign string) string {
+	if foreign == "" {
+		return ""
+	}
+	return fmt.Sprintf("; %s stays, because it holds %q, which is no lab's", netns.Folder(id), foreign)
 }
 
 // A run without root whose process was killed takes a moment to end: that of its process namespace.
@@ -133,7 +149,7 @@ func sweep() (all []netns.Swept, err error) {
 	for begun := time.Now(); ; time.Sleep(sweepPause) {
 		some, err := netns.Sweep()
 		all = append(slices.DeleteFunc(all, func(s netns.Swept) bool { return s.Standing }), some...)
-		runs := slices.ContainsFunc(some, func(s netns.Swept) bool { return s.Standing && standing.IsRun(s.ID) })
+		runs := slices.ContainsFunc(some, func(s netns.Swept) bool { return s.Standing && s.Run })
 		if err != nil || !runs || time.Since(begun) > sweepFor {
 			return all, err
 		}

@@ -85,17 +85,30 @@ func TestStoppedHolder(t *testing.T) {
 	if err := syscall.Kill(holder, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	var waiting []*background
 	for _, args := range [][]string{{"status"}, {"do", "cut"}, {"capture", "-w", filepath.Join(t.TempDir(), "x")}, {"down"}} {
 		b := p.background(args...)
 		b.connected(t)
-		waiting = append(waiting, b)
-	}
-	for _, b := range waiting {
 		if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
 		b.end(t, exitInterrupted, "interrupted")
+	}
+	var waiting []*background
+	for _, args := range [][]string{{"status"}, {"do", "cut"}, {"capture", "-w", filepath.Join(t.TempDir(), "x")}} {
+		waiting = append(waiting, p.background(args...))
+	}
+	for _, b := range waiting {
+		b.end(t, exitInternal, "does not answer (waited 10s); ikelab down takes the lab away from it")
+	}
+	// What was asked for by somebody who has gone is not done.
+	if err := syscall.Kill(holder, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if ga := nodeStatus(t, p.status(), "ga"); !ga.Interfaces[1].Up {
+		t.Error("a step was done for somebody who had gone")
+	}
+	if err := syscall.Kill(holder, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
 	}
 	if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -66,6 +66,7 @@ func hold(ctx context.Context, conn net.Conn, in *os.File) error {
 		defer start.Over(o.ID)
 		return answer(conn, internalError("%w", errors.Join(err, held.Close())))
 	}
+	held.KeepLog = func() error { return keepLog(o.ID) }
 	held.Start()
 	if ctx.Err() != nil || hungUp(in) {
 		err = errors.New("interrupted")

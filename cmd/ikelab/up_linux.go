@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/ikelab/ikelab/cmd/ikelab/internal/rootless"
 	"github.com/ikelab/ikelab/cmd/ikelab/internal/standing"
+	"github.com/ikelab/ikelab/sim/netns"
 	"github.com/ikelab/ikelab/topology"
 )
 
@@ -90,6 +92,11 @@ func up(ctx context.Context, std stdio, spec standing.Spec, plan *topology.Plan)
 		cmd = exec.Command(rootless.Self, holderCommand)
 		cmd.Args[0], cmd.SysProcAttr = "ikelab", &syscall.SysProcAttr{}
 	}
+	folder, err := filepath.Abs(netns.Folder(id))
+	if err != nil {
+		return internalError("%w", err)
+	}
+	cmd.Env = append(cmd.Environ(), netns.HolderVariable+"="+folder) // by which down finds it without that folder
 	cmd.SysProcAttr.Setsid = true
 	cmd.Stdin = theirs
 	var complaints bytes.Buffer

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,17 +33,23 @@ const (
 	lockFile       = "lock"
 	ownerFile      = "owner"
 	namespacesFile = "namespaces"
+	logFile        = "log"
 )
 
 // folderFiles are all that a lab's folder can hold: what is made here, and what a holder
 // keeps beside it, its log and its socket. A folder with anything else is left alone.
-var folderFiles = []string{lockFile, ownerFile, namespacesFile, "log", "control"}
+var folderFiles = []string{lockFile, ownerFile, namespacesFile, logFile, "control"}
 
 // claim is a lab's place on this host: a folder of state, locked while its owner
-// lives, and the names of the namespaces that it may make.
+// lives, and the names of the namespaces that it may make. What the folder says the
+// owner knows, too: others can take the folder away.
 type claim struct {
 	id, dir string
-	lock    *os.File
+
+	mu     sync.Mutex // of what follows: the owner looks after its folder while it works
+	lock   *os.File
+	record *record  // the owner's, nil for one that was not taken
+	names  []string // of the namespaces that the owner may make
 }
 
 // How often a place is tried before it is taken for taken, and the time between.
@@ -63,30 +70,44 @@ func newClaim(name string, unique bool) (*claim, error) {
 	}
 	id := name
 	for tries := 0; ; tries++ {
-		if unique {
-			var tail [3]byte
-			if _, err := rand.Read(tail[:]); err != nil {
-				return nil, err
-			}
-			id = name + "-" + hex.EncodeToString(tail[:])
+		token, err := randomHex()
+		if err != nil {
+			return nil, err
 		}
-		c, err := tryClaim(id)
+		if unique {
+			id = name + "-" + token
+		}
+		// Whoever looks at a folder holds its lock for a moment, and whoever clears away may
+		// meet one that is just being made. What lasts longer is no such moment.
+		c, err := tryClaim(id, newRecord(unique, token), tries >= claimTries/2)
 		switch {
 		case err == nil:
 			return c, nil
 		case !errors.Is(err, ErrStanding) && !errors.Is(err, fs.ErrNotExist) || tries == claimTries:
 			return nil, err
 		case !unique:
-			// Whoever looks at a folder holds its lock for a moment, and whoever
-			// clears away may meet one that is just being made.
 			time.Sleep(claimPause)
 		}
 	}
 }
 
+// randomHex are six digits, different each time.
+func randomHex() (string, error) {
+	var random [3]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(random[:]), nil
+}
+
 // tryClaim takes one identifier. What a dead owner left under it is cleared away
-// first.
-func tryClaim(id string) (*claim, error) {
+// first. With force a lock does not count whose owner is dead: somebody else has it.
+func tryClaim(id string, r *record, force bool) (*claim, error) {
+	state, err := LockState()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = state.Close() }() // which unlocks it
 	c := newFolder(id)
 	if err := os.Mkdir(c.dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("state of lab %q: %w", id, err)
@@ -96,22 +117,50 @@ func tryClaim(id string) (*claim, error) {
 	}
 	if foreign, err := c.foreign(); err != nil {
 		return nil, fmt.Errorf("state of lab %q: %w", id, err)
+	} else if foreign != "" && c.recorded().elsewhere() {
+		return nil, c.taken("its holder")
 	} else if foreign != "" {
 		return nil, fmt.Errorf("state of lab %q: %s holds %q, which is no lab's; take it away from there, or let IKELAB_STATE_DIR name another folder", id, c.dir, foreign)
 	}
-	if err := c.acquire(os.O_CREATE); err != nil {
+	err = c.acquire(os.O_CREATE)
+	if errors.Is(err, ErrStanding) && force && c.recorded().dead() {
+		err = c.takeOver()
+	}
+	if err != nil {
 		return nil, err
+	}
+	if c.recorded().elsewhere() {
+		c.release()
+		return nil, c.taken("nobody") // and its owner makes the lock again
 	}
 	if err := c.clear(); err != nil {
 		c.release()
 		return nil, err
 	}
-	owner := fmt.Sprintf("%d\n%s\n%s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339), processNamespace())
-	if err := os.WriteFile(filepath.Join(c.dir, ownerFile), []byte(owner), fileMode); err != nil {
+	c.record = r
+	if err := c.write(ownerFile, r.text()); err != nil {
 		c.release()
-		return nil, fmt.Errorf("state of lab %q: %w", id, err)
+		return nil, err
 	}
 	return c, nil
+}
+
+// takeOver takes the lock although somebody holds it who has nothing to do with the
+// lab. The caller holds the lock of the folder of state, so that nobody claims the
+// lab meanwhile, or takes it over, too.
+func (c *claim) takeOver() error {
+	if err := os.Remove(filepath.Join(c.dir, lockFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("state of lab %q: %w", c.id, err)
+	}
+	return c.acquire(os.O_CREATE)
+}
+
+// write writes a file of the folder.
+func (c *claim) write(name, text string) error {
+	if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), fileMode); err != nil {
+		return fmt.Errorf("state of lab %q: %w", c.id, err)
+	}
+	return nil
 }
 
 // newFolder is the claim of an identifier, not taken.
@@ -152,7 +201,8 @@ func folders() ([]*claim, error) {
 			continue
 		}
 		c := newFolder(id)
-		if foreign, err := c.foreign(); err == nil && foreign == "" && c.check() == nil {
+		foreign, err := c.foreign()
+		if err == nil && (foreign == "" || c.recorded() != nil) && c.check() == nil {
 			all = append(all, c)
 		}
 	}
@@ -183,7 +233,7 @@ func (c *claim) acquire(create int) error {
 		who := LockedBy(f)
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("lab %q: %w (process %s; its lock has %s); take it down with: ikelab down %s", c.id, ErrStanding, c.owner(), who, c.id)
+			return c.taken(who)
 		}
 		return fmt.Errorf("state of lab %q: lock: %w", c.id, err)
 	}
@@ -202,38 +252,40 @@ func (c *claim) acquire(create int) error {
 	return nil
 }
 
-// owner is the process that holds, or held, the claim, for messages.
-func (c *claim) owner() string {
+// taken is ErrStanding with who is there, and who has the lock.
+func (c *claim) taken(locker string) error {
+	return fmt.Errorf("lab %q: %w (process %s; its lock has %s); take it down with: ikelab down %s", c.id, ErrStanding, c.owner(), locker, c.id)
+}
+
+// recorded is what the folder says of its owner, nil when it says nothing.
+func (c *claim) recorded() *record {
 	text, err := os.ReadFile(filepath.Join(c.dir, ownerFile))
 	if err != nil {
+		return nil
+	}
+	r, err := parseRecord(string(text))
+	if err != nil {
+		return nil
+	}
+	return r
+}
+
+// owner is the process that holds, or held, the claim, for messages.
+func (c *claim) owner() string {
+	r := c.recorded()
+	if r == nil {
 		return "unknown"
 	}
-	pid, _, _ := strings.Cut(string(text), "\n")
-	return pid
+	if o := r.seen(); o != nil {
+		return strconv.Itoa(o.pid)
+	}
+	return strconv.Itoa(r.owners[0].pid)
 }
 
 // orphaned says that the owner has ended, although the lock may still be held: by a
-// child of its that was about to become another program, or to die with it.
-func (c *claim) orphaned() bool {
-	text, err := os.ReadFile(filepath.Join(c.dir, ownerFile))
-	if err != nil {
-		return false
-	}
-	lines := strings.Split(string(text), "\n")
-	if len(lines) < 3 || lines[2] != processNamespace() {
-		return false // its number says nothing here
-	}
-	return isZombie(lines[0])
-}
-
-// processNamespace names the namespace in which this process has its number.
-func processNamespace() string {
-	name, err := os.Readlink("/proc/self/ns/pid")
-	if err != nil {
-		return "unknown"
-	}
-	return name
-}
+// child of its that was about to become another program, or to die with it, or by
+// somebody who has nothing to do with the lab.
+func (c *claim) orphaned() bool { return c.recorded().dead() }
 
 // namespace is the name of the namespace of a node. An identifier has no dot, so that
 // no two labs can mean one name by it.
@@ -243,45 +295,80 @@ func (c *claim) namespace(node string) string { return namespacePrefix + c.id + 
 // makes it its own.
 func (c *claim) hub() string { return namespacePrefix + c.id + "@hub" }
 
+// goingTimeout is how long a namespace may take to go that is in the way: that of a lab
+// whose folder was taken away, and which ends.
+const goingTimeout = 2 * time.Second
+
 // plan writes down which namespaces will be made, before the first one is. None of
 // them may be there: it would be somebody else's, and be cleared away with ours.
 func (c *claim) plan(names []string) error {
-	for _, name := range names {
-		if _, err := os.Lstat(filepath.Join(namespaceFolder, name)); err == nil {
+	for begun := time.Now(); ; time.Sleep(claimPause) {
+		name := firstThere(names)
+		if name == "" {
+			break
+		}
+		if time.Since(begun) > goingTimeout {
 			return fmt.Errorf("network namespace %q exists already and is not this lab's; remove it with: ip netns del %s", name, name)
 		}
 	}
-	path := filepath.Join(c.dir, namespacesFile)
-	if err := os.WriteFile(path, []byte(strings.Join(names, "\n")+"\n"), fileMode); err != nil {
-		return fmt.Errorf("state of lab %q: %w", c.id, err)
-	}
-	return nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.names = names
+	return c.write(namespacesFile, strings.Join(names, "\n")+"\n")
 }
 
-// clear removes what the claim's namespaces file lists: processes inside, then the
-// namespaces with everything in them. It is safe to call for what never was.
+// firstThere is a network namespace of these that exists, empty for none.
+func firstThere(names []string) string {
+	for _, name := range names {
+		if _, err := os.Lstat(filepath.Join(namespaceFolder, name)); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// clear removes what the claim's namespaces file lists, and what its owner knows:
+// processes inside, then the namespaces with everything in them. It is safe to call for
+// what never was.
 func (c *claim) clear() error {
-	names, err := c.names()
+	names, err := c.listed()
 	if err != nil {
 		return err
 	}
-	return errors.Join(killInside(names, c.mark()), removeNamespaces(names))
+	return errors.Join(c.kill(names), removeNamespaces(names))
 }
 
 // killProcesses ends the processes in the claim's namespaces.
 func (c *claim) killProcesses() error {
-	names, err := c.names()
+	names, err := c.listed()
 	if err != nil {
 		return err
 	}
-	return killInside(names, c.mark())
+	return c.kill(names)
+}
+
+func (c *claim) kill(names []string) error {
+	r := c.record
+	if r == nil {
+		r = c.recorded()
+	}
+	if r == nil {
+		r = &record{}
+	}
+	return killInside(names, r.mark(c.dir))
 }
 
 // mark is what every command of the lab has in its environment.
-func (c *claim) mark() string { return "IKELAB_LAB=" + c.dir }
+func (c *claim) mark() string { return c.record.mark(c.dir) }
 
-// names are what the claim's namespaces file lists.
-func (c *claim) names() ([]string, error) {
+// listed are the namespaces that the owner may have made: those that it knows, or, for
+// anybody else, that its file lists.
+func (c *claim) listed() ([]string, error) {
+	if c.record != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.names, nil
+	}
 	list, err := os.ReadFile(filepath.Join(c.dir, namespacesFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -299,8 +386,78 @@ func (c *claim) names() ([]string, error) {
 	return names, nil
 }
 
+// keepInterval is the time between two looks of an owner at its folder.
+const keepInterval = 250 * time.Millisecond
+
+// ErrTakenAway says that a lab's folder is gone, or another lab's.
+var ErrTakenAway = errors.New("the lab's folder of state was taken away")
+
+// keep puts back what is missing in the owner's folder, and answers ErrTakenAway where
+// it is the owner's no more.
+func (c *claim) keep() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lock == nil {
+		return nil // given up
+	}
+	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
+		return ErrTakenAway
+	}
+	switch mine, err := c.holdsLock(); {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := c.lockAgain(); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case !mine:
+		return ErrTakenAway
+	}
+	for name, text := range map[string]string{ownerFile: c.record.text(), namespacesFile: strings.Join(c.names, "\n") + "\n"} {
+		_, err := os.Stat(filepath.Join(c.dir, name))
+		if errors.Is(err, fs.ErrNotExist) && (name == ownerFile || c.names != nil) {
+			err = c.write(name, text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockAgain makes the lock again that somebody has removed. The caller holds c.mu.
+func (c *claim) lockAgain() error {
+	state, err := LockState()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = state.Close() }() // which unlocks it
+	before := c.lock
+	err = c.acquire(os.O_CREATE)
+	switch {
+	case errors.Is(err, ErrStanding), errors.Is(err, fs.ErrNotExist):
+		return ErrTakenAway
+	case err != nil:
+		return err
+	}
+	_ = before.Close() // the lock of a file that nobody finds
+	return nil
+}
+
+// holdsLock says whether the folder's lock is the one that this claim holds.
+func (c *claim) holdsLock() (bool, error) {
+	there, err := os.Stat(filepath.Join(c.dir, lockFile))
+	if err != nil {
+		return false, err
+	}
+	mine, err := c.lock.Stat()
+	return err == nil && os.SameFile(mine, there), err
+}
+
 // release gives the claim up without clearing it.
 func (c *claim) release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.lock != nil {
 		_ = c.lock.Close() // which unlocks it
 		c.lock = nil
@@ -318,133 +475,26 @@ func (c *claim) remove() error {
 	return err
 }
 
-// removeFolder takes the folder away, with what a lab has put there and nothing else.
+// removeFolder takes the folder away, with what a lab has put there and nothing else:
+// what somebody else has put there stays, and the folder with it. One that is another
+// lab's by now is left alone.
 func (c *claim) removeFolder() error {
-	for _, name := range folderFiles {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if mine, err := c.holdsLock(); err == nil && !mine {
+		return nil
+	}
+	// The lock last: who finds the folder without it and without an owner takes it for empty.
+	names := slices.Clone(folderFiles)
+	slices.Reverse(names)
+	for _, name := range names {
 		if err := os.Remove(filepath.Join(c.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if err := os.Remove(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := os.Remove(c.dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTEMPTY) {
+		return nil
 	}
-	return nil
-}
-
-// killInside ends every process in the named namespaces, by pid, and those that have
-// the mark wherever they are. Those are ours: what was started for the lab, and what
-// that started.
-func killInside(names []string, mark string) error {
-	inside := map[uint64]struct{}{}
-	for _, name := range names {
-		var st unix.Stat_t
-		if unix.Stat(filepath.Join(namespaceFolder, name), &st) == nil {
-			inside[st.Ino] = struct{}{}
-		}
-	}
-	if len(names) == 0 {
-		return nil // nothing was made yet, and so nothing started
-	}
-	// A process may fork while it is looked for: look until nothing is found.
-	const roundsMax = 50
-	for range roundsMax {
-		found := false
-		entries, err := os.ReadDir("/proc")
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			pid, err := strconv.Atoi(e.Name())
-			if err != nil || pid == os.Getpid() {
-				continue
-			}
-			ino, err := namespaceOf(e.Name())
-			if err != nil {
-				continue // gone, or not for us to see
-			}
-			_, is := inside[ino]
-			if (is || isMarked(e.Name(), mark)) && !isZombie(e.Name()) {
-				found = true
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
-		}
-		if !found {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return errors.New("processes in the lab's namespaces do not end; see: ip netns pids NAME")
-}
-
-// namespaceOf is the inode of a process's network namespace.
-func namespaceOf(pid string) (uint64, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(filepath.Join("/proc", pid, "ns", "net"), &st); err != nil {
-		return 0, err
-	}
-	return st.Ino, nil
-}
-
-// isMarked says that a process began with the variable in its environment.
-func isMarked(pid, mark string) bool {
-	environment, err := os.ReadFile(filepath.Join("/proc", pid, "environ"))
-	return err == nil && slices.Contains(strings.Split(string(environment), "\x00"), mark)
-}
-
-// isZombie says that a process has ended and only waits to be asked how.
-func isZombie(pid string) bool {
-	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-	if err != nil {
-		return true
-	}
-	// The state follows the program's name, which stands in parentheses and may
-	// itself have some.
-	i := bytes.LastIndexByte(stat, ')')
-	return i < 0 || i+2 >= len(stat) || stat[i+2] == 'Z' || stat[i+2] == 'X'
-}
-
-// Swept is a lab that Sweep has cleared away, or found standing.
-type Swept struct {
-	ID string
-	// Standing says that its owner lives; nothing was done.
-	Standing bool
-	// Owner is the process that has, or had it.
-	Owner string
-}
-
-// Sweep clears away what labs left behind whose owner is gone, and lists all labs.
-// It is what every start begins with.
-func Sweep() ([]Swept, error) {
-	labs, err := folders()
-	if err != nil {
-		return nil, err
-	}
-	var all []Swept
-	var errs []error
-	for _, c := range labs {
-		s := Swept{ID: c.id, Owner: c.owner()}
-		err := c.acquire(0)
-		for tries := 0; errors.Is(err, ErrStanding) && tries < claimTries && c.orphaned(); tries++ {
-			time.Sleep(claimPause)
-			err = c.acquire(0)
-		}
-		switch {
-		case errors.Is(err, ErrStanding):
-			s.Standing = true
-		case errors.Is(err, fs.ErrNotExist):
-			// Its owner has just removed it, or did not live to lock it.
-			_ = os.Remove(c.dir)
-			continue
-		case err != nil:
-			errs = append(errs, err)
-			continue
-		default:
-			if err := c.remove(); err != nil {
-				errs = append(errs, fmt.Errorf("lab %q: %w", c.id, err))
-				continue
-			}
-		}
-		all = append(all, s)
-	}
-	return all, errors.Join(errs...)
+	return err
 }

@@ -40,10 +40,12 @@
 // # What is owned
 //
 // Everything is inside namespaces, whose names begin with "ikelab-" and the lab's
-// identifier, and in one folder of state. The folder holds a lock for as long as
-// the process lives, so that whoever finds it unlocked knows that its owner is gone
-// and may clear away what it lists (claim.go). The host's own namespace is never
-// written to.
+// identifier, and in one folder of state, which nobody but the user can open
+// (state.go). The folder holds a lock for as long as the process lives, so that whoever
+// finds it unlocked knows that its owner is gone and may clear away what it lists
+// (claim.go, sweep.go). Where somebody else has got the lock, or removed it, the
+// process counts that made the lab: its number with its start (owner.go). The host's
+// own namespace is never written to.
 //
 // # What must stay true
 //

@@ -180,7 +180,23 @@ func (l *Lab) build() error {
 	}
 	l.boxRuns = true
 	go l.box.run()
+	if !l.opt.Standing {
+		l.waiting.Go(l.keepFolder)
+	}
 	return nil
+}
+
+// keepFolder keeps a run's folder until the end. A run whose folder was taken away goes
+// on, since nobody needs it to be found.
+func (l *Lab) keepFolder() {
+	for {
+		select {
+		case <-time.After(keepInterval):
+			_ = l.claim.keep() // it is tried again
+		case <-l.closing:
+			return
+		}
+	}
 }
 
 // makersMax is how many namespaces are made at a time: making one waits for the
@@ -502,9 +518,13 @@ func (l *Lab) Namespace(n int) ns.NetNS { return l.stations[n].ns }
 func (l *Lab) Close() error {
 	var err error
 	l.once.Do(func() {
+		// An action by hand is seen to its end, and none begins any more: it could start a
+		// node that nobody ends.
+		l.byHand.Lock()
 		l.mu.Lock()
 		l.finished = true
 		l.mu.Unlock()
+		l.byHand.Unlock()
 		close(l.closing)
 		var errs []error
 		l.hostsMu.Lock()

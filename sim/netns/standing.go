@@ -66,6 +66,14 @@ type PolicyState struct {
 	Local, Remote []string
 }
 
+// KeepFolder puts back what somebody has taken from the lab's folder, and answers
+// ErrTakenAway when the whole of it was taken, or another lab has it. Whoever lets a lab
+// stand calls it every so often, and not any more when it calls Close.
+func (l *Lab) KeepFolder() error { return l.claim.keep() }
+
+// KeepInterval is how often KeepFolder is worth calling.
+const KeepInterval = keepInterval
+
 // State says how the lab is now. It is safe for concurrent use.
 func (l *Lab) State() State {
 	plan := l.run.Plan()
@@ -170,9 +178,22 @@ var ErrEnded = errors.New("the lab has ended")
 // Do does an action at once, as a step of the lab would. The name is for the trace. It
 // is safe for concurrent use, once Start has been called.
 func (l *Lab) Do(name string, a topology.Action) error {
+	return l.DoFor(name, a, func() bool { return true })
+}
+
+// ErrUnwanted says that nobody waited for an action any more when its turn came, and that
+// it was not done.
+var ErrUnwanted = errors.New("nobody wants the action any more")
+
+// DoFor is Do for somebody who may go away before it is the action's turn: it is done if
+// wanted then says so.
+func (l *Lab) DoFor(name string, a topology.Action, wanted func() bool) error {
 	l.byHand.Lock()
 	defer l.byHand.Unlock()
-	return l.do(name, a, func() bool { return true })
+	if err := l.do(name, a, wanted); !errors.Is(err, errNotDue) {
+		return err
+	}
+	return ErrUnwanted
 }
 
 // perished takes note of a node whose process has failed. In a run nothing is sure any
@@ -247,25 +268,3 @@ func Signal(cmd *exec.Cmd, signal syscall.Signal) error { return signalGroup(cmd
 
 // ExitStatus is what a shell would say of how a command ended.
 func ExitStatus(s *os.ProcessState) int { return exitStatus(s) }
-
-// List names the labs of this host: those that stand, and those whose owner is gone
-// and which Sweep would clear away. It changes nothing.
-func List() ([]Swept, error) {
-	labs, err := folders()
-	if err != nil {
-		return nil, err
-	}
-	var all []Swept
-	for _, c := range labs {
-		s := Swept{ID: c.id, Owner: c.owner()}
-		switch err := c.acquire(0); {
-		case errors.Is(err, ErrStanding):
-			s.Standing = true
-		case err != nil:
-			continue // it goes, or is not for us to see
-		}
-		c.release()
-		all = append(all, s)
-	}
-	return all, nil
-}

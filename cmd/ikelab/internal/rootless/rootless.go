@@ -9,11 +9,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ikelab/ikelab/sim/netns"
 )
 
 // Self is the path of the running program, also after its file was replaced or removed.
@@ -30,6 +33,10 @@ func Needed() bool { return os.Geteuid() != 0 }
 func Command(initCommand string, args ...string) *exec.Cmd {
 	cmd := exec.Command(Self, append([]string{initCommand, "--"}, args...)...)
 	cmd.Args[0] = "ikelab"
+	// Init completes it with the number that it has out here.
+	if here, err := os.Readlink("/proc/self/ns/pid"); err == nil {
+		cmd.Env = append(os.Environ(), netns.OuterVariable+"="+here)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}},
@@ -118,6 +125,7 @@ func Init(args []string) (int, error) {
 	if os.Getpid() != 1 {
 		return 0, errors.New("this is no command for people")
 	}
+	outside() // while /proc is still that of outside
 	if err := prepare(); err != nil {
 		return 0, err
 	}
@@ -145,6 +153,26 @@ func Init(args []string) (int, error) {
 			return status(w), nil
 		}
 	}
+}
+
+// outside lets the program inside know by which number this process, with which everything inside ends, is known
+// outside. Where that is not to be learned, a lab's owner cannot be found by its number.
+func outside() {
+	namespace := os.Getenv(netns.OuterVariable)
+	_ = os.Unsetenv(netns.OuterVariable)
+	pid, err := os.Readlink("/proc/self")
+	if err != nil || namespace == "" {
+		return
+	}
+	number, err := strconv.Atoi(pid)
+	if err != nil {
+		return
+	}
+	o, err := netns.OwnerOf(number)
+	if err != nil {
+		return
+	}
+	_ = os.Setenv(netns.OuterVariable, o.In(namespace)) // there is room for it
 }
 
 // letGo closes what the program inside has been given: whoever waits for its end of a pipe waits for the program alone.

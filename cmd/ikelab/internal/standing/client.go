@@ -33,7 +33,7 @@ type Client struct {
 const AnswerTimeout = 10 * time.Second
 
 // ErrNoAnswer says that a holder takes connections and says nothing.
-var ErrNoAnswer = errors.New("the lab's holder does not answer")
+var ErrNoAnswer = fmt.Errorf("the lab's holder does not answer (waited %v)", AnswerTimeout)
 
 // ErrNoHolder says that nobody answers for a lab.
 var ErrNoHolder = errors.New("nobody answers for the lab")
@@ -44,8 +44,15 @@ func Dial(ctx context.Context, id string) (*Client, error) {
 	err := withSocketPath(id, func(path string) error {
 		var err error
 		var d net.Dialer
-		conn, err = d.DialContext(ctx, "unix", path)
-		return err
+		begun := time.Now()
+		for {
+			// A queue that is full of others is no reason to give up at once.
+			conn, err = d.DialContext(ctx, "unix", path)
+			if !errors.Is(err, unix.EAGAIN) || time.Since(begun) > AnswerTimeout || ctx.Err() != nil {
+				return err
+			}
+			time.Sleep(downPause)
+		}
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
@@ -53,7 +60,25 @@ func Dial(ctx context.Context, id string) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("lab %q: %w", id, err)
 	}
-	return newClient(ctx, conn.(*net.UnixConn)), nil
+	c := newClient(ctx, conn.(*net.UnixConn))
+	if err := c.trust(); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("lab %q: %w", id, err)
+	}
+	return c, nil
+}
+
+// trust checks who is at the other end: a holder gets descriptors, an environment and orders.
+func (c *Client) trust() error {
+	cred, err := peer(c.conn)
+	if err != nil {
+		return err
+	}
+	if int(cred.Uid) != os.Geteuid() && cred.Uid != 0 {
+		return usage("its holder is process %d of user id %d, and this one is of %d: only that user and root are trusted; work as that user (sudo -u '#%d' …)",
+			cred.Pid, cred.Uid, os.Geteuid(), cred.Uid)
+	}
+	return nil
 }
 
 func newClient(ctx context.Context, conn *net.UnixConn) *Client {
@@ -65,15 +90,6 @@ func newClient(ctx context.Context, conn *net.UnixConn) *Client {
 func (c *Client) Close() {
 	c.unbind()
 	_ = c.conn.Close() // the context may have closed it
-}
-
-// Process is the holder's, as the kernel sees it from here.
-func (c *Client) Process() (int, error) {
-	cred, err := peer(c.conn)
-	if err != nil {
-		return 0, err
-	}
-	return int(cred.Pid), nil
 }
 
 // ask sends a request, with files that go with it.
@@ -145,12 +161,21 @@ func (c *Client) next() (reply, error) {
 	return r, nil
 }
 
-// answer asks for something that has one answer.
+// answer asks for something that has one answer. A holder that works on it says so again and again; one that says
+// nothing for AnswerTimeout is not waited for (ErrNoAnswer).
 func (c *Client) answer(r request) (reply, error) {
 	if err := c.ask(r); err != nil {
 		return reply{}, err
 	}
-	return c.next()
+	for {
+		if err := c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout)); err != nil {
+			return reply{}, c.reason(err)
+		}
+		r, err := c.next()
+		if err != nil || !r.Heard {
+			return r, err
+		}
+	}
 }
 
 // Status asks what the lab looks like.
@@ -170,9 +195,6 @@ func (c *Client) Do(what string) (string, error) {
 
 // Stop asks the holder to take the lab down, which it says at once that it will: ErrNoAnswer is one that does not.
 func (c *Client) Stop() error {
-	if err := c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout)); err != nil {
-		return c.reason(err)
-	}
 	_, err := c.answer(request{Command: commandStop})
 	return err
 }
@@ -277,6 +299,9 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 	stopped := func() bool { return false }
 	defer func() { stopped() }()
 	var data []byte
+	if err := c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout)); err != nil {
+		return Captured{}, c.reason(err)
+	}
 	for {
 		r, err := c.next()
 		var f *Failure
@@ -287,6 +312,9 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 			return Captured{}, err
 		}
 		if r.Started {
+			if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
+				return Captured{}, c.reason(err)
+			}
 			if !c.unbind() { // what there is until the context's end is still to come from now on
 				return Captured{}, c.ctx.Err()
 			}

@@ -9,11 +9,19 @@
 // What must stay true:
 //
 //   - Whoever may ask is the holder's own user, or root. The socket's mode says so, and the holder asks the kernel again.
+//     A client asks it, too, before it hands over descriptors and an environment: it trusts its own user and root. Root
+//     is no exception: it looks at another user's lab as that user.
+//   - What a client asked and did not wait for is not done.
 //   - What a client does, or does not do any more, never stops the lab: queues are bounded, and one who reads slowly
 //     loses packets of a capture, which are counted.
 //   - Commands and captures, which last as long as their clients like, are bounded in number; whoever asks for something
 //     short always finds room.
-//   - A client that waits for a holder ends with its context, or on a signal that the holder does not hear of.
+//   - Connections that say nothing make room for those that do, also where the host has no descriptor left.
+//   - A client that waits for a holder ends with its context, on a signal that the holder does not hear of, and when the
+//     holder has said nothing for AnswerTimeout; one that works on something says so again and again.
+//   - A holder can be reached as long as its lab stands: what is missing in its folder it makes again, and when the folder
+//     is gone the lab goes. Down ends a holder that has no socket by its process, and says that a lab is down when nothing
+//     of it stands.
 //   - A command that was started for a client ends when the client does.
 //   - While a lab is being made its maker or its holder has the lock that Starting takes, so that whoever cleans up knows
 //     when to look.

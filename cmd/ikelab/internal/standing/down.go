@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"strings"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/ikelab/ikelab/sim/netns"
 )
@@ -17,7 +16,7 @@ const (
 	// stopTimeout is how long a holder has to take its lab down before it is killed.
 	stopTimeout = 20 * time.Second
 	downPause   = 10 * time.Millisecond
-	// runNotice is how long a lab is given to go before it is looked at what it is.
+	// runNotice is how long a lab is given to go before it is looked at what it is, or to make its socket again.
 	runNotice = 2 * time.Second
 )
 
@@ -28,113 +27,156 @@ func (e *RunError) Error() string {
 	return fmt.Sprintf("%s is a run, not a lab that was left standing; it takes its namespaces down itself when it ends or is interrupted", e.ID)
 }
 
-// IsRun tells a run from a lab that a holder owns.
-func IsRun(id string) bool {
-	_, err := os.Stat(LogFile(id))
-	return errors.Is(err, fs.ErrNotExist)
+// Went is how a lab went down.
+type Went struct {
+	// Was says that there was one.
+	Was bool
+	// Killed says that it was taken away from a holder that did not answer, or not come to an end.
+	Killed bool
+	// Foreign is what somebody has put into its folder, which stays for that; empty for nothing.
+	Foreign string
 }
 
-// Down takes one lab down: it asks its holder, and waits until nothing is left. It answers false when there is nothing
-// of that name. A lab whose holder does not answer, or not come to an end, is taken away from it, which killed says.
-func Down(ctx context.Context, id string) (was, killed bool, err error) {
+// Down takes one lab down: it asks its holder, or where there is no socket ends its process, and waits until nothing is
+// left. A lab whose holder does not answer, or not come to an end, is taken away from it.
+func Down(ctx context.Context, id string) (went Went, err error) {
 	if err := AwaitStarts(ctx, id); err != nil {
-		return false, false, err
+		return went, err
 	}
-	process, begun := 0, time.Now()
+	begun := time.Now()
+	var holder *netns.Owner
+	var astray []string
 	asked, patience := time.Time{}, stopTimeout
 	for {
-		if _, err := os.Stat(netns.Folder(id)); errors.Is(err, fs.ErrNotExist) {
-			return was, killed, awaitEnd(ctx, process)
-		}
-		was = true
-		standing, err := stands(id)
+		lab, there, err := netns.Find(id)
 		if err != nil {
-			return was, killed, err
+			return went, err
+		}
+		if !there {
+			if err := errors.Join(awaitEnd(ctx, holder), netns.ClearNamespaces(id, astray)); err != nil {
+				return went, err
+			}
+			return went, leftOver(id)
+		}
+		went.Was = true
+		if lab.Foreign != "" {
+			went.Foreign = lab.Foreign
 		}
 		switch {
-		case !standing:
+		case !lab.Standing:
 			// Its owner is gone, or just going.
 			if _, err := netns.Sweep(); err != nil {
-				return was, killed, err
+				return went, err
 			}
-			continue
 		case asked.IsZero():
-			process, err = stop(ctx, id)
-			switch {
-			case errors.Is(err, ErrNoAnswer):
-				patience = 0
-			case err != nil && !errors.Is(err, ErrNoHolder):
-				return was, killed, err
+			holder, err = stop(ctx, lab, begun)
+			if errors.Is(err, ErrNoAnswer) {
+				patience, err = 0, nil
 			}
-			if process > 0 {
+			if err != nil {
+				return went, err
+			}
+			if holder != nil {
 				asked = time.Now()
-			} else if since := time.Since(begun); since > runNotice && IsRun(id) {
-				return was, killed, &RunError{id}
-			} else if since > stopTimeout {
-				return was, killed, fmt.Errorf("lab %q: %w, although its owner lives", id, ErrNoHolder)
 			}
-		case time.Since(asked) > patience && !killed:
-			killed = true
-			if err := unix.Kill(process, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				return was, killed, fmt.Errorf("lab %q: its holder, process %d, does not end: %w", id, process, err)
+		case time.Since(asked) > patience && !went.Killed:
+			went.Killed = true
+			if lab.Astray {
+				astray = holder.Namespaces(id) // nothing else will say which it had
+			}
+			if err := holder.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				return went, fmt.Errorf("lab %q: its holder, process %d, does not end: %w", id, holder.PID(), err)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return was, killed, ctx.Err()
+			return went, ctx.Err()
 		case <-time.After(downPause):
 		}
 	}
 }
 
-// stands says whether a lab has an owner.
-func stands(id string) (bool, error) {
-	all, err := netns.List()
-	for _, s := range all {
-		if s.ID == id {
-			return s.Standing, nil
-		}
+// leftOver says that namespaces stand that are called as the lab's. Nothing says any more that they are, so that nobody
+// but a person can take them away.
+func leftOver(id string) error {
+	names := netns.Namespaces(id)
+	if os.Geteuid() != 0 || len(names) == 0 {
+		return nil // in a user namespace they are somebody else's
 	}
-	return false, err
+	return fmt.Errorf("no process and no folder has lab %q here, and yet there are network namespaces with its name: %s; if no lab of another folder of state has them, remove each with: ip netns del NAME",
+		id, strings.Join(names, ", "))
 }
 
-// stop asks a lab's holder to end, and answers its process, also where that does not answer.
-func stop(ctx context.Context, id string) (process int, err error) {
+// stop asks a lab's holder to end and answers its process, also with ErrNoAnswer. It answers nil where nobody could be
+// asked yet.
+func stop(ctx context.Context, lab netns.Swept, begun time.Time) (*netns.Owner, error) {
+	holder, err := ask(ctx, lab.ID)
+	if err == nil || !errors.Is(err, ErrNoHolder) {
+		return holder, err
+	}
+	since := time.Since(begun)
+	switch {
+	case since < runNotice:
+		return nil, nil // it may be going, or make its socket again
+	case lab.Run:
+		return nil, &RunError{lab.ID}
+	case lab.Process != nil:
+		// Its socket is gone, but it is known who it is.
+		if err := lab.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return nil, fmt.Errorf("lab %q: its holder, process %d: %w", lab.ID, lab.Process.PID(), err)
+		}
+		return lab.Process, nil
+	case since > stopTimeout:
+		return nil, fmt.Errorf("%w, although its owner lives (process %s)", err, lab.Owner)
+	}
+	return nil, nil
+}
+
+// ask asks a lab's holder over its socket to end, and answers its process, also where that does not answer.
+func ask(ctx context.Context, id string) (*netns.Owner, error) {
 	c, err := Dial(ctx, id)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer c.Close()
-	if process, err = c.Process(); err != nil {
-		return 0, err
+	holder, err := c.holder()
+	if err != nil {
+		return nil, err
 	}
 	var f *Failure
 	switch err := c.Stop(); {
 	case errors.As(err, &f), ctx.Err() != nil:
-		return 0, errors.Join(err, ctx.Err())
+		return nil, errors.Join(err, ctx.Err())
 	case errors.Is(err, ErrNoAnswer):
-		return process, err
+		return holder, err
 	}
-	return process, nil // or it ends before it answers
+	return holder, nil // or it ends before it answers
+}
+
+// holder is the process at the other end, while the connection stands: the number is not somebody else's yet.
+func (c *Client) holder() (*netns.Owner, error) {
+	cred, err := peer(c.conn)
+	if err != nil {
+		return nil, err
+	}
+	o, err := netns.OwnerOf(int(cred.Pid))
+	if err != nil {
+		return nil, fmt.Errorf("%w: its process is not to be seen: %w", ErrNoHolder, err)
+	}
+	if hungUp(c.conn) {
+		return nil, ErrNoHolder
+	}
+	return o, nil
 }
 
 // awaitEnd waits for the end of a process that is about to.
-func awaitEnd(ctx context.Context, process int) error {
-	if process <= 0 {
-		return nil
-	}
-	fd, err := unix.PidfdOpen(process, 0)
-	if err != nil {
-		return nil // gone, or a kernel before 5.3, which cannot say
-	}
-	defer func() { _ = unix.Close(fd) }()
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(downPause/time.Millisecond))
-		if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
-			return nil
-		}
-		if ctx.Err() != nil {
+func awaitEnd(ctx context.Context, o *netns.Owner) error {
+	for o != nil && o.Alive() {
+		select {
+		case <-ctx.Done():
 			return ctx.Err()
+		case <-time.After(downPause):
 		}
 	}
+	return nil
 }

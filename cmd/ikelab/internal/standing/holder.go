@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -63,15 +64,18 @@ type Held struct {
 	taps *taps
 	log  *slog.Logger
 
-	listener *net.UnixListener
-	long     chan struct{} // as many as there are commands and captures
-	stop     context.CancelFunc
-	ended    chan struct{} // closed when the lab is to go
+	// KeepLog begins the log again where its file is gone; nil for a holder without one.
+	KeepLog func() error
 
-	mu      sync.Mutex
-	failed  string
-	conns   map[*net.UnixConn]struct{}
-	clients sync.WaitGroup
+	long  chan struct{} // as many as there are commands and captures
+	stop  context.CancelFunc
+	ended chan struct{} // closed when the lab is to go
+
+	mu       sync.Mutex
+	listener *net.UnixListener
+	failed   string
+	conns    map[*client]struct{}
+	clients  sync.WaitGroup
 }
 
 // RefusedError says that the lab is wrong, not the host.
@@ -92,7 +96,7 @@ func Build(spec Spec, log *slog.Logger) (*Held, error) {
 	if err != nil {
 		return nil, &RefusedError{err}
 	}
-	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, ended: make(chan struct{}), long: make(chan struct{}, longMax), conns: map[*net.UnixConn]struct{}{}}
+	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, ended: make(chan struct{}), long: make(chan struct{}, longMax), conns: map[*client]struct{}{}}
 	if spec.Seed != nil {
 		h.seed = *spec.Seed
 	}
@@ -115,20 +119,35 @@ func Bare(plan *topology.Plan) *topology.Plan {
 	return &bare
 }
 
-// listen opens the control socket, for the holder's own user.
+// listen opens the control socket, for the holder's own user. One that was there is closed.
 func (h *Held) listen() error {
 	err := withSocketPath(h.lab.ID(), func(path string) error {
-		var err error
-		if h.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"}); err != nil {
+		// Nobody else finds it before its mode is narrow: the folder is the user's alone.
+		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
 			return err
 		}
-		h.listener.SetUnlinkOnClose(false) // it goes with the folder
+		listener.SetUnlinkOnClose(false) // it goes with the folder
+		h.mu.Lock()
+		before := h.listener
+		h.listener = listener
+		h.mu.Unlock()
+		if before != nil {
+			_ = before.Close() // nobody finds it any more
+		}
 		return os.Chmod(path, 0o600)
 	})
 	if err != nil {
 		return fmt.Errorf("control socket of lab %q: %w", h.lab.ID(), err)
 	}
 	return nil
+}
+
+// listening is the control socket.
+func (h *Held) listening() *net.UnixListener {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.listener
 }
 
 // Ready says what the maker of the lab wants to know.
@@ -153,12 +172,10 @@ func (h *Held) Start() { h.lab.Start() }
 func (h *Held) Serve(ctx context.Context) error {
 	ctx, h.stop = context.WithCancel(ctx)
 	defer h.stop()
-	context.AfterFunc(ctx, func() { close(h.ended); _ = h.listener.Close() })
-	accepting := make(chan struct{})
-	go func() {
-		defer close(accepting)
-		h.accept()
-	}()
+	context.AfterFunc(ctx, func() { close(h.ended); _ = h.listening().Close() })
+	var working sync.WaitGroup
+	working.Go(h.accept)
+	working.Go(h.keep)
 	if _, err := h.lab.Drive(ctx, nil); err != nil {
 		// Nothing moves any more, but a person can still look at what is there.
 		h.log.Error("the lab has failed", "error", err)
@@ -167,20 +184,53 @@ func (h *Held) Serve(ctx context.Context) error {
 		h.mu.Unlock()
 	}
 	<-ctx.Done()
-	<-accepting
+	working.Wait()
 	return nil
+}
+
+// keep looks after the lab's folder until the lab is to go: what is missing there is made again. A lab whose folder is
+// gone, or another lab's by now, is to go: nobody could reach it.
+func (h *Held) keep() {
+	for {
+		select {
+		case <-time.After(netns.KeepInterval):
+		case <-h.ended:
+			return
+		}
+		err := h.lab.KeepFolder()
+		if errors.Is(err, netns.ErrTakenAway) {
+			h.log.Error("the lab goes", "reason", err)
+			h.stop()
+			return
+		}
+		if missing(filepath.Join(netns.Folder(h.lab.ID()), controlFile)) {
+			err = errors.Join(err, h.listen())
+		}
+		if h.KeepLog != nil && missing(LogFile(h.lab.ID())) {
+			err = errors.Join(err, h.KeepLog())
+		}
+		if err != nil {
+			h.log.Error("the lab's folder", "error", err)
+		}
+	}
+}
+
+// missing says that a file is not there.
+func missing(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // Close takes the lab down.
 func (h *Held) Close() error {
-	_ = h.listener.Close() // it may be closed already
+	_ = h.listening().Close() // it may be closed already
 	err := h.lab.Close()
 	// What they started has ended with the lab, and they are told; more is not waited for.
 	timer := time.AfterFunc(farewell, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		for conn := range h.conns {
-			_ = conn.Close()
+		for c := range h.conns {
+			_ = c.conn.Close()
 		}
 	})
 	defer timer.Stop()
@@ -198,45 +248,49 @@ func (h *Held) failure() *Failure {
 	return &Failure{KindInternal, "the lab has failed: " + h.failed}
 }
 
-func (h *Held) accept() {
-	slots := make(chan struct{}, connsMax)
-	for {
-		conn, err := h.listener.AcceptUnix()
-		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				h.log.Error("control socket", "error", err)
-			}
-			return
-		}
-		select {
-		case slots <- struct{}{}:
-		case <-h.ended:
-			_ = conn.Close() // it would be told the same
-			return
-		}
-		h.clients.Go(func() {
-			h.mu.Lock()
-			h.conns[conn] = struct{}{}
-			h.mu.Unlock()
-			defer func() {
-				h.mu.Lock()
-				delete(h.conns, conn)
-				h.mu.Unlock()
-				<-slots
-			}()
-			c := &client{held: h, conn: conn}
-			c.serve()
-		})
-	}
-}
-
 // client is a connection.
 type client struct {
 	held  *Held
 	conn  *net.UnixConn
+	since time.Time
+	asked bool       // it has said what it wants; held.mu's
 	mu    sync.Mutex // of out
 	files []*os.File
 }
+
+// hasAsked notes that the client has said what it wants, and answers false where it was sent away before.
+func (c *client) hasAsked() bool {
+	c.held.mu.Lock()
+	defer c.held.mu.Unlock()
+	before := c.asked
+	c.asked = true
+	return !before
+}
+
+// busy tells the client again and again that it is heard, until what it answers is called.
+func (c *client) busy() (done func()) {
+	over := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for {
+			if c.send(reply{Heard: true}, writeTimeout) != nil {
+				return // it is gone
+			}
+			select {
+			case <-time.After(heardInterval):
+			case <-over:
+				return
+			}
+		}
+	})
+	return func() {
+		close(over)
+		telling.Wait()
+	}
+}
+
+// heardInterval is the time between two words to a client that waits for something.
+const heardInterval = 2 * time.Second
 
 // send sends a message, which waits at most so long for a client that does not read, with what follows it.
 func (c *client) send(r reply, wait time.Duration, raw ...byte) error {
@@ -304,13 +358,19 @@ func (c *client) serve() {
 			Version, hello.Version, c.held.lab.ID()))
 		return
 	}
+	if !c.hasAsked() || hungUp(c.conn) {
+		c.held.log.Info("a client did not wait for what it asked", "command", r.Command)
+		return
+	}
 	switch r.Command {
 	case commandStatus:
+		done := c.busy()
 		s := statusOf(c.held.lab.State())
 		s.Lab, s.Description, s.File, s.Seed, s.Holder = c.held.lab.ID(), c.held.plan.Lab.Description, c.held.spec.Source.Path, c.held.seed, os.Getpid()
 		if f := c.held.failure(); f != nil {
 			s.Failed = f.Text
 		}
+		done()
 		c.end(reply{Status: &s})
 	case commandDo:
 		c.do(r.Do)
@@ -346,8 +406,16 @@ func (c *client) do(what string) {
 	}
 	already := ""
 	if err == nil {
+		done := c.busy()
 		already = c.held.already(action)
-		if err = c.held.lab.Do(name, action); errors.Is(err, sim.ErrNoEffect) {
+		// Others' actions may come first, and nobody may wait for this one by then.
+		err = c.held.lab.DoFor(name, action, func() bool { return !hungUp(c.conn) })
+		done()
+		switch {
+		case errors.Is(err, netns.ErrUnwanted):
+			c.held.log.Info("not done, because nobody waits for it", "step", name, "action", action.Kind, "node", action.Node)
+			return
+		case errors.Is(err, sim.ErrNoEffect):
 			err = usage("%v", err)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Version is the protocol's. A holder refuses every other one but for the command to stop.
-const Version = 3
+const Version = 4
 
 const (
 	controlFile = "control" // the socket, in the lab's folder
@@ -80,7 +80,7 @@ type reply struct {
 	Done       bool    `json:"done,omitempty"`
 	Status     *Status `json:"status,omitempty"`
 	Started    bool    `json:"started,omitempty"`
-	Heard      bool    `json:"heard,omitempty"` // of a signal for an exec
+	Heard      bool    `json:"heard,omitempty"` // of a signal for an exec, or while something is done
 	ExitStatus int     `json:"exit_status,omitempty"`
 	Text       string  `json:"text,omitempty"`
 	Packets    uint64  `json:"packets,omitempty"`
@@ -153,6 +153,21 @@ func peer(conn *net.UnixConn) (*unix.Ucred, error) {
 		return nil, err
 	}
 	return cred, credErr
+}
+
+// hungUp says that the other end of a connection is closed. What it has said and nobody has read is no matter.
+func hungUp(conn *net.UnixConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, _ := unix.Poll(fds, 0) // one that is interrupted has seen nothing
+		gone = n > 0 && fds[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	})
+	return gone || err != nil
 }
 
 // receiveHello reads the beginning of a connection, with the files that come with it. What follows is read from the

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
+)
+
+// folder is where a lab's owner keeps its files.
+func (p *place) folder(lab string) string { return filepath.Join(p.state, lab+".lab") }
+
+// take takes a lab's folder, or files of it, away.
+func (p *place) take(lab string, names ...string) {
+	p.t.Helper()
+	for _, name := range names {
+		if err := os.RemoveAll(filepath.Join(p.folder(lab), name)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// TestFolderTakenAway: a lab whose folder is gone ends, by itself or at once by down, which says nothing else while it
+// stands.
+func TestFolderTakenAway(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	name := id("taken")
+	lab := p.lab(name)
+	for _, args := range [][]string{nil, {"down"}, {"down", name}, {"down", "--all"}, {"up", lab}} {
+		p.good("up", lab)
+		p.take(name, "")
+		switch {
+		case args == nil:
+		case args[0] == "up":
+			// The first one goes, and no second one stands beside it.
+			p.good(args...)
+			if s := p.status(name); s.Lab != name {
+				t.Errorf("the status of %q", s.Lab)
+			}
+			await(t, "the end of the first holder", func() bool { return len(p.processes()) == 1 })
+			p.good("down")
+		default:
+			if out := p.good(args...); len(named(t, name)) > 0 || !strings.Contains(out, name+" is down") && !strings.Contains(out, "nothing to do") {
+				t.Errorf("%v says %q, and there are the namespaces %v", args, out, named(t, name))
+			}
+		}
+		await(t, "the lab's end", func() bool { return len(named(t, name)) == 0 && len(p.processes()) == 0 })
+		p.nothing(name, before)
+	}
+	// One that was moved is gone, too.
+	p.good("up", lab)
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(p.folder(name), moved); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the lab's end", func() bool { return len(named(t, name)) == 0 })
+	p.nothing(name, before)
+}
+
+// TestFilesTakenAway: what is missing in a lab's folder is made again, and down takes the lab down whatever is missing.
+func TestFilesTakenAway(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	name := id("files")
+	files := []string{"lock", "owner", "namespaces", "control", "log"}
+	p.good("up", p.lab(name))
+	holder := p.status().Holder
+	for _, missing := range append(files, "") {
+		gone := []string{missing}
+		if missing == "" {
+			gone = files
+		}
+		p.take(name, gone...)
+		for _, file := range files {
+			await(t, file+" to be made again", func() bool {
+				info, err := os.Lstat(filepath.Join(p.folder(name), file))
+				return err == nil && info.Mode().Perm()&0o077 == 0
+			})
+		}
+		await(t, "an answer", func() bool { return p.run("status", name).status == exitOK })
+		if s := p.status(name); s.Holder != holder {
+			t.Fatalf("without %v the lab has another holder: %d, not %d", gone, s.Holder, holder)
+		}
+		p.refused(exitUsage, "stands already", "up", p.lab(name))
+	}
+	p.good("exec", "ha", "--", "true")
+	p.good("down")
+	p.nothing(name, before)
+	for _, missing := range append(files, "") {
+		gone := []string{missing}
+		if missing == "" {
+			gone = files
+		}
+		p.good("up", p.lab(name))
+		p.take(name, gone...)
+		if out := p.good("down", name); !strings.Contains(out, name+" is down\n") {
+			t.Errorf("without %v down says %q", gone, out)
+		}
+		p.nothing(name, before)
+	}
+}
+
+// TestForeignFile: what somebody has put into a lab's folder stays there, and keeps nobody from the lab.
+func TestForeignFile(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	name := id("foreign")
+	lab := p.lab(name)
+	p.good("up", lab)
+	precious := filepath.Join(p.folder(name), "thesis.txt")
+	if err := os.WriteFile(precious, []byte("years of work"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.good("exec", "ha", "--", "true")
+	p.refused(exitUsage, "stands already", "up", lab)
+	if out := p.good("down", name); !strings.Contains(out, name+" is down; "+p.folder(name)+" stays, because it holds \"thesis.txt\"") || len(named(t, name)) > 0 {
+		t.Errorf("down says %q, and there are the namespaces %v", out, named(t, name))
+	}
+	if out := p.good("down", name); !strings.Contains(out, "nothing to do") {
+		t.Errorf("a second down says %q", out)
+	}
+	p.refused(exitInternal, "which is no lab's", "up", lab)
+	// Of a holder that was killed it is the same.
+	if err := os.RemoveAll(p.folder(name)); err != nil {
+		t.Fatal(err)
+	}
+	p.good("up", lab)
+	if err := os.WriteFile(precious, []byte("years of work"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
+	if out := p.good("down"); !strings.Contains(out, "stays, because it holds \"thesis.txt\"") || len(named(t, name)) > 0 {
+		t.Errorf("down says %q, and there are the namespaces %v", out, named(t, name))
+	}
+	if text, err := os.ReadFile(precious); err != nil || string(text) != "years of work" {
+		t.Errorf("what was somebody else's is %q (%v)", text, err)
+	}
+	if err := os.RemoveAll(p.folder(name)); err != nil {
+		t.Fatal(err)
+	}
+	p.nothing(name, before)
+}
+
+// strangers wait for the locks of a lab and hold them as long as they can get them.
+func strangers(t *testing.T, paths ...string) {
+	t.Helper()
+	flock := hosttest.Program(t, "flock")
+	for _, path := range paths {
+		cmd := exec.Command(flock, "--no-fork", "--shared", path, "sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		await(t, "somebody to wait for "+path, func() bool {
+			text, err := os.ReadFile("/proc/locks")
+			return err == nil && strings.Contains(string(text), " "+strconv.Itoa(cmd.Process.Pid)+" ")
+		})
+	}
+}
+
+// TestLockOfAStranger: whoever else gets the lock of a lab that has died holds nobody up, and who may not open it does not
+// get it.
+func TestLockOfAStranger(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	name := id("stranger")
+	lab := p.lab(name)
+	setpriv := hosttest.Program(t, "setpriv")
+	for _, again := range []bool{false, true} {
+		p.good("up", lab)
+		lock := filepath.Join(p.folder(name), "lock")
+		out, err := exec.Command(setpriv, "--reuid", "65534", "--regid", "65534", "--clear-groups", hosttest.Program(t, "flock"), "--nonblock", lock, "true").CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "ermission denied") {
+			t.Errorf("another user locks: %v: %s", err, out)
+		}
+		strangers(t, lock)
+		p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
+		await(t, "the holder's end", func() bool { return len(p.processes()) == 0 })
+		if again {
+			p.good("up", lab)
+		}
+		p.good("down", "--all")
+		p.nothing(name, before)
+	}
+}
+
+// TestStoppedAndTakenAway: down takes a lab from a holder that does nothing any more and has no folder.
+func TestStoppedAndTakenAway(t *testing.T) {
+	if os.Getenv("IKELAB_SOAK") == "" {
+		t.Skip("takes half a minute; cure: make soak")
+	}
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	name := id("stuck")
+	p.good("up", p.lab(name))
+	if err := syscall.Kill(p.status().Holder, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	p.take(name, "")
+	if out := p.good("down"); !strings.Contains(out, "did not answer and was killed") {
+		t.Errorf("down says %q", out)
+	}
+	p.nothing(name, before)
+}
