@@ -15,7 +15,7 @@ import (
 func main() {
 	// The first signal asks a run to stop and write what it has. After it the default is restored, so that a second
 	// one ends the program at once; but not one so soon that it is the same request.
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, restore := signal.NotifyContext(context.Background(), enders()...)
 	context.AfterFunc(ctx, func() {
 		time.Sleep(sameRequest)
 		restore()
@@ -23,6 +23,15 @@ func main() {
 	status := execute(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
 	restore()
 	os.Exit(status)
+}
+
+// enders are the signals that ask a program to end: a terminal that goes is one, but not under nohup(1).
+func enders() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // sameRequest is how close together signals come that are one request: timeout(1) sends one to its child and another to

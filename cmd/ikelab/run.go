@@ -49,8 +49,8 @@ In virtual time the same lab, seed and version give the same digest on every mac
 the keys and settings that show the capture decrypted. Files of an earlier run are replaced,
 others are left alone.
 
-An interrupt (Ctrl-C) ends the run, which then writes and prints what it has; a second one
-ends the program at once.`,
+An interrupt (Ctrl-C), or a terminal that goes, ends the run, which then writes and prints
+what it has; a second one ends the program at once.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.seeded = cmd.Flags().Changed("seed")

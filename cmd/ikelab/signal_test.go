@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -90,8 +91,11 @@ func (s *started) end(t *testing.T) *os.ProcessState {
 
 // TestInterrupt: a run that is interrupted writes and says what it has.
 func TestInterrupt(t *testing.T) {
-	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
+			if signal.Ignored(sig) {
+				t.Skipf("needs %v, which this process has been told to ignore; cure: run the tests without nohup", sig)
+			}
 			var out bytes.Buffer
 			run := begin(t, &out)
 			run.signal(t, sig)
