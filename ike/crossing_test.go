@@ -10,6 +10,9 @@ import (
 // in which the network can deliver what follows (choicesMax), with and without
 // losing some of it. Whatever happens, both ends come to the same end.
 func TestCrossing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not for -short; cure: make test")
+	}
 	initiate := Command{Kind: Initiate, Connection: "ike"}
 	deleteIKE := Command{Kind: Terminate, Connection: "ike"}
 	deleteChild := Command{Kind: Terminate, Connection: "ike", Child: "net"}

@@ -29,6 +29,9 @@ func reference(draw Draw, cfg Loss, flow string, ordinal uint64) bool {
 
 // The state found by walking back is the state found by running forward, from whatever was asked before.
 func TestChainIsTheTextbookChain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not for -short; cure: make test")
+	}
 	configs := []Loss{
 		{P: 0.01, R: 0.3}, {P: 0.5, R: 0.5}, {P: 0.9, R: 0.9}, {P: 1, R: 1}, {P: 0, R: 0.1}, {P: 1, R: 0.01}, {P: 0.001, R: 0.001},
 	}

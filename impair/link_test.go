@@ -191,6 +191,9 @@ func TestRateIsExact(t *testing.T) {
 // The share of packets that meet an effect is the configured probability: within four standard deviations of
 // the binomial distribution, on fixed seeds.
 func TestFrequencies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not for -short; cure: make test")
+	}
 	const n = 200_000
 	within := func(t *testing.T, what string, got int, p float64) {
 		t.Helper()

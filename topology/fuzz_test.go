@@ -88,6 +88,9 @@ func judgeAll(p *Plan) {
 
 // TestWorkIsBounded: what would run or grow without end is cut off, and said so.
 func TestWorkIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not for -short; cure: make test")
+	}
 	for name, test := range map[string]struct{ src, want string }{
 		"loops":     {`locals { a = [for a in range(1000): [for b in range(1000): [for c in range(1000): c]]] }`, "Too many iterations"},
 		"splats":    {`locals { a = [for a in range(1000): [for b in range(1000): range(1000)[*]]] }`, "Too many iterations"},

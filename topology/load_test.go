@@ -107,6 +107,9 @@ func TestFormat(t *testing.T) {
 
 // TestScale: a lab of thousands of nodes loads, and every instance is itself.
 func TestScale(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not for -short; cure: make test")
+	}
 	const n = 3000
 	p, d := loadText(t, `
 lab "scale" {}

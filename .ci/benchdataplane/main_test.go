@@ -41,7 +41,7 @@ func TestContenders(t *testing.T) {
 	hosttest.Alone(t)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), hosttest.Patience)
 			defer cancel()
 			c, err := start(ctx, name)
 			if errors.Is(err, daemon.ErrAbsent) {

@@ -1,7 +1,9 @@
 // Command maketest is what the Makefile runs go test through.
 //
 //	maketest test PACKAGES…             go test, quiet about what passes; skips are listed by name with their cure,
-//	                                    and with CI=true a skip for a missing capability is a failure
+//	                                    and with CI=true a skip for a missing capability is a failure; so is a package
+//	                                    that takes more than three times the processor time of its row in cpu.txt
+//	maketest cputable PACKAGES…         the same, nothing from the cache, and rewrites cpu.txt
 //	maketest fuzz -time 1m PACKAGES…    every fuzz target of the packages, one after the other
 //	maketest golden PACKAGES…           go test -update in the packages whose tests have golden files
 //
@@ -25,19 +27,21 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fatal(errors.New("want a command: test, fuzz or golden"))
+		fatal(errors.New("want a command: test, cputable, fuzz or golden"))
 	}
 	args := os.Args[2:]
 	var err error
 	switch os.Args[1] {
 	case "test":
-		err = runTests(args, os.Getenv("CI") == "true")
+		err = runTests(args, os.Getenv("CI") == "true", false)
+	case "cputable":
+		err = runTests(append([]string{"-count=1"}, args...), false, true)
 	case "fuzz":
 		err = runFuzz(args)
 	case "golden":
 		err = runGolden(args)
 	default:
-		err = fmt.Errorf("unknown command %q: want test, fuzz or golden", os.Args[1])
+		err = fmt.Errorf("unknown command %q: want test, cputable, fuzz or golden", os.Args[1])
 	}
 	if err != nil {
 		fatal(err)
@@ -49,8 +53,16 @@ func fatal(err error) {
 	os.Exit(1)
 }
 
-// runTests runs go test over the arguments and judges what it reports.
-func runTests(args []string, ci bool) error {
+// runTests runs go test over the arguments and judges what it reports, or rewrites the table of processor time.
+func runTests(args []string, ci, rewrite bool) error {
+	table, err := loadTable()
+	if err != nil {
+		return err
+	}
+	in, err := thisModule()
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -60,18 +72,27 @@ func runTests(args []string, ci bool) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	stop := watch(cmd.Process.Pid)
 	s := summary{ci: ci}
 	if err := s.read(out, os.Stdout); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return err
 	}
+	took := byPackage(stop(), in)
 	waitErr := cmd.Wait()
+	s.printCost(os.Stdout, took, table)
 	s.print(os.Stdout)
-	if waitErr != nil {
+	switch {
+	case waitErr != nil:
 		return fmt.Errorf("go test: %w", waitErr)
+	case rewrite:
+		if err := took.update(table, in); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.FromSlash(cpuFile), table.write(), 0o644)
 	}
-	return s.verdict()
+	return s.verdict(took.judge(table))
 }
 
 // listed is what go list says about a package.

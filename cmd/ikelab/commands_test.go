@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 const untidy = "lab \"x\" {\nduration=\"1s\"\n  description   = \"tidy me\"\n}\n"
@@ -137,6 +139,7 @@ func TestGraphCommand(t *testing.T) {
 }
 
 func TestDoctor(t *testing.T) {
+	hosttest.NotQuick(t) // it tries namespaces
 	o := here(t, "doctor", "--json")
 	var all []capability
 	if err := json.Unmarshal([]byte(o.out), &all); err != nil || o.status != exitOK {

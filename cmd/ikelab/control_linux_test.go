@@ -89,7 +89,7 @@ func TestControlSocket(t *testing.T) {
 		_ = slow.Wait()
 	}()
 	p.tunnel("ga")
-	if out := p.good("exec", "ha", "--", "ping", "-q", "-c", "100", "-i", "0.002", "-s", "1400", "-W", "5", "10.2.0.2"); !strings.Contains(out, "100 received") {
+	if out := p.good("exec", "ha", "--", "ping", "-q", "-c", "100", "-i", "0.002", "-s", "1400", "-w", "600", "10.2.0.2"); !strings.Contains(out, "100 received") {
 		t.Errorf("ping beside a slow reader: %s", out)
 	}
 	p.good("down")

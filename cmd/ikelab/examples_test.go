@@ -141,6 +141,7 @@ func TestGoldenMismatchShowsTheRecord(t *testing.T) {
 
 // TestTheSameDigestEverywhere: 20 fresh processes, with one, two and four processors, and with the race detector.
 func TestTheSameDigestEverywhere(t *testing.T) {
+	hosttest.NotQuick(t)
 	digests := make(map[string][]string)
 	run := func(path, what string, env ...string) {
 		t.Helper()

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -47,8 +49,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// processTimeout bounds one run of the program in a test.
-const processTimeout = 2 * time.Minute
+// processTimeout bounds one run of the program in a test, and whatever else is waited for.
+const processTimeout = hosttest.Patience
 
 // outcome is what a command line came to.
 type outcome struct {

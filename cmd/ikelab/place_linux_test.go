@@ -286,7 +286,7 @@ func (p *place) nothing(lab, before string) {
 		p.t.Errorf("the host's own namespace is another one; before:\n%s\nafter:\n%s", before, after)
 	}
 	// What was killed takes a moment to end.
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(processTimeout); ; time.Sleep(10 * time.Millisecond) {
 		left := p.processes()
 		if len(left) == 0 {
 			return

@@ -103,7 +103,7 @@ func TestRootless(t *testing.T) {
 		t.Errorf("outside there are namespaces %v", names)
 	}
 	p.tunnel("ga")
-	if out := p.good("exec", "ha", "--", "ping", "-c", "2", "-i", "0.2", "-W", "5", "10.2.0.2"); !strings.Contains(out, "2 received") {
+	if out := p.good("exec", "ha", "--", "ping", "-c", "2", "-i", "0.2", "-w", "600", "10.2.0.2"); !strings.Contains(out, "2 received") {
 		t.Errorf("ping: %s", out)
 	}
 	p.good("exec", "ha", "--", "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &")

@@ -22,6 +22,7 @@ import (
 // tree is the unpacked strongSwan, and the test's turn on the host. Without it the test skips by name.
 func tree(t *testing.T) daemon.Tree {
 	t.Helper()
+	hosttest.NotQuick(t)
 	if os.Geteuid() != 0 {
 		hosttest.Lacks(t, "root for network and mount namespaces", "run as root, or under unshare --map-root-user --mount --net")
 	}
@@ -165,7 +166,7 @@ func (h *site) ping(to *site, count int) {
 // pingBytes is one ping with so much data.
 func (h *site) pingBytes(to *site, size int) {
 	h.t.Helper()
-	out, err := h.run("ping", "-n", "-c", "1", "-W", "60", "-s", strconv.Itoa(size), "-I", h.inner.String(), to.inner.String())
+	out, err := h.run("ping", "-n", "-c", "1", "-W", fmt.Sprint(hosttest.Patience.Seconds()), "-s", strconv.Itoa(size), "-I", h.inner.String(), to.inner.String())
 	if err != nil || !strings.Contains(out, "1 received") {
 		h.t.Fatalf("ping: %v\n%s", err, out)
 	}
@@ -255,7 +256,7 @@ secrets {
 
 // deadline is a limit for things that hang, far from what they take.
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hosttest.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/node/daemon"
 	"github.com/ikelab/ikelab/node/host"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // encounter is a tunnel between charon and a node of ours on the kernel.
@@ -206,7 +207,7 @@ func (r *encounter) transfer(from, to *site, size int) {
 		return err
 	})
 	defer func() { _ = listener.Close() }()
-	limit := time.Now().Add(time.Minute)
+	limit := time.Now().Add(hosttest.Patience)
 
 	sum := make(chan [sha256.Size]byte, 1)
 	go func() {
@@ -230,7 +231,7 @@ func (r *encounter) transfer(from, to *site, size int) {
 	}
 	began := time.Now()
 	err := from.net.Do(func(ns.NetNS) error {
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.inner.AsSlice()}, Timeout: time.Minute}
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.inner.AsSlice()}, Timeout: hosttest.Patience}
 		c, err := dialer.Dial("tcp", listener.Addr().String())
 		if err != nil {
 			return err

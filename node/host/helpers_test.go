@@ -30,9 +30,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for what must come; it comes at once unless the
-// machine is very busy.
-const patience = 60 * time.Second
+// patience is how long a test waits for what must come.
+const patience = hosttest.Patience
 
 // needKernel skips a test by name where this process may not make namespaces and TUN
 // devices, and takes its turn on the host: benchmarks have it alone.
@@ -518,7 +517,7 @@ func runAt(t testing.TB, n ns.NetNS, command []string) (string, error) {
 // of -c.
 func (w *world) ping(from ns.NetNS, to string, count int, options ...string) {
 	w.t.Helper()
-	command := append([]string{"ping", "-n", "-c", fmt.Sprint(count), "-i", "0.01", "-w", "30"}, options...)
+	command := append([]string{"ping", "-n", "-c", fmt.Sprint(count), "-i", "0.01", "-w", fmt.Sprint(patience.Seconds())}, options...)
 	if out, err := run(w.t, from, append(command, to)...); err != nil {
 		w.t.Fatalf("ping %s: %v\n%s\n%s", to, err, out, w.dump())
 	}

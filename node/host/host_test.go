@@ -130,7 +130,7 @@ func TestNoTunnelNoPacket(t *testing.T) {
 	w.seen[0].wait(t, 3, node.EventPolicyDrop, node.DropNoAssociation)
 	w.host[0].Kill()
 	send(1)
-	if out, err := run(t, w.gateway[0], "ping", "-n", "-c", "1", "-W", "1", "198.51.100.2"); err != nil {
+	if out, err := run(t, w.gateway[0], "ping", "-n", "-c", "1", "-w", fmt.Sprint(patience.Seconds()), "198.51.100.2"); err != nil {
 		t.Errorf("what no policy protects does not pass: %v %s", err, out)
 	}
 	x.sees("the ping that no policy protects", func(p gopacket.Packet) bool { return p.Layer(layers.LayerTypeICMPv4) != nil })

@@ -94,7 +94,7 @@ func transfer(l *Lab, from, to int, address string, data []byte) ([]byte, error)
 	sent := make(chan error, 1)
 	go func() {
 		sent <- l.Namespace(from).Do(func(ns.NetNS) error {
-			c, err := net.DialTimeout("tcp", listener.Addr().String(), time.Minute)
+			c, err := net.DialTimeout("tcp", listener.Addr().String(), hosttest.Patience)
 			if err != nil {
 				_ = listener.Close()
 				return err

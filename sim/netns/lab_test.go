@@ -54,7 +54,7 @@ func run(t *testing.T, plan *topology.Plan, e Engine, opt sim.EngineOptions) out
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hosttest.Patience)
 	defer cancel()
 	result, err := e.Run(ctx, r, opt)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ikelab/ikelab/impair"
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/topology"
 )
@@ -288,7 +289,7 @@ func TestCarrier(t *testing.T) {
 	if err := netlink.LinkSubscribeAt(at, updates, done); err != nil {
 		t.Fatal(err)
 	}
-	patience := time.After(time.Minute)
+	patience := time.After(hosttest.Patience)
 	for range 5 {
 		for _, up := range []bool{false, true} {
 			if err := l.plug(endpoint{0, 0}, up); err != nil {

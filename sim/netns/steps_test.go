@@ -154,7 +154,7 @@ func TestProcesses(t *testing.T) {
 	o := run(t, load(t, tunnel("5s", `link = { delay = "2ms" }`, fmt.Sprintf(`
 process "ping" {
   node    = node.host-a
-  command = ["ping", "-n", "-c", "3", "-i", "0.2", "10.2.0.2"]
+  command = ["ping", "-n", "-c", "3", "-i", "0.2", "-w", "60", "10.2.0.2"]
   start   = "1s"
 }
 process "say" {
@@ -178,7 +178,7 @@ process "deaf" {
   stop    = "2s"
 }
 expect "ping went through the tunnel" {
-  condition = result.process.ping.exit_status == 0 && strcontains(result.process.ping.output, " 0%% packet loss")
+  condition = result.process.ping.exit_status == 0 && strcontains(result.process.ping.output, " 3 received")
 }
 expect "a process has its input, environment and status" {
   condition = result.process.say.output == "hello" && result.process.say.error_output == "world\n" && result.process.say.exit_status == 7
@@ -201,10 +201,10 @@ expect "one that does not exist is 127, one that is ended has its signal" {
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	root(t)
-	r, err := sim.New(load(t, tunnel("60s", "", `
+	r, err := sim.New(load(t, tunnel("600s", "", `
 process "forever" {
   node    = node.host-a
-  command = ["sleep", "60"]
+  command = ["sleep", "600"]
 }
 `)), sim.Options{})
 	if err != nil {
@@ -223,7 +223,7 @@ process "forever" {
 			cancel()
 		}
 	})
-	if err != nil || !result.Interrupted || result.OK() || result.Ended >= 60*time.Second {
+	if err != nil || !result.Interrupted || result.OK() || result.Ended >= 600*time.Second {
 		t.Errorf("%v, interrupted %v at %v", err, result.Interrupted, result.Ended)
 	}
 	if err := l.Close(); err != nil {

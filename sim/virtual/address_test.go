@@ -137,6 +137,9 @@ func roam(plan *topology.Plan) {
 // TestMovesKeepInvariants: addresses come and go, nodes die and come back with those
 // that are there then, and the invariants hold.
 func TestMovesKeepInvariants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not for -short; cure: make test")
+	}
 	moved, established := 0, uint64(0)
 	for seed := range uint64(150) {
 		draw := rand.New(rand.NewPCG(seed, 2))

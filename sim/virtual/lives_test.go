@@ -153,6 +153,9 @@ func TestRestart(t *testing.T) {
 // TestLivesKeepInvariants: whoever dies, whenever, and comes back or not, while packets
 // get lost, the invariants hold, and a second run is the first one over again.
 func TestLivesKeepInvariants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not for -short; cure: make test")
+	}
 	killed, started, unnoticed := 0, 0, 0
 	for seed := range uint64(300) {
 		plan := disturbed(rand.New(rand.NewPCG(seed, 1)))

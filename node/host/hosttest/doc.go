@@ -10,4 +10,5 @@
 //     cmd/ikelab/internal/house compares both, and finds the names of programs in the sources of tests.
 //   - A test that makes network namespaces has its turn first: it shares the host, or has it alone. Whoever wants it
 //     alone gets in, however many share it. No other user of the machine can keep tests waiting.
+//   - Nothing is timed: a test waits for a condition, with Patience, and no result depends on how busy the machine is.
 package hosttest

@@ -47,6 +47,7 @@ var turns = struct {
 
 func take(t testing.TB, alone bool) {
 	t.Helper()
+	NotQuick(t)
 	name, _, _ := strings.Cut(t.Name(), "/")
 	turns.Lock()
 	mine, there := turns.of[name]

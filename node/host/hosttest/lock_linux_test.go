@@ -93,6 +93,7 @@ func TestLock(t *testing.T) {
 
 // TestTurns: a test and its subtests have one turn, which ends with the last of them; a share does not grow.
 func TestTurns(t *testing.T) {
+	NotQuick(t)
 	if os.Geteuid() != 0 {
 		t.Setenv("HOME", t.TempDir())
 		t.Setenv("XDG_CACHE_HOME", "")

@@ -5,12 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// programs are the programs that tests call, each with the Debian packages that it takes. Every Debian machine has
-// those of coreutils, dash, grep, mount and util-linux; they are here for the others.
+// programs are the programs that tests call, each with the Debian packages that it takes.
 var programs = map[string]string{
 	"chmod":    "coreutils",
 	"chroot":   "coreutils",
@@ -42,6 +42,9 @@ var programs = map[string]string{
 	"unshare":  "util-linux",
 }
 
+// everywhere are the packages that every Debian machine has.
+var everywhere = []string{"coreutils", "dash", "grep", "mount", "util-linux"}
+
 // Programs is a copy of the table: a program's name, and its Debian packages with spaces between.
 func Programs() map[string]string { return maps.Clone(programs) }
 
@@ -69,6 +72,9 @@ func Program(t testing.TB, name string) string {
 	if !known {
 		t.Fatalf("no row for the program %q: put it with its Debian package into node/host/hosttest/program.go, and into .ci/tools, which installs it", name)
 	}
+	if !slices.Contains(everywhere, packages) {
+		NotQuick(t)
+	}
 	path, err := Look(name)
 	if err != nil {
 		Lacks(t, name+", which is not in PATH", "apt-get install "+packages+" (make test does it as root on Debian)")
@@ -86,9 +92,23 @@ func Command(t testing.TB, command []string) []string {
 	return append([]string{Program(t, command[0])}, command[1:]...)
 }
 
-// Lacks skips a test for something that the machine lacks, with what cures it. With CI=true the test fails.
+// NotQuick skips a test with -short, as make quick has it: one that needs root, namespaces or a tool that is slow to
+// start, or that takes more than a second of processor time.
+func NotQuick(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip(quickReason)
+	}
+}
+
+// quickReason is what .ci/maketest counts without names.
+const quickReason = "not for -short; cure: make test"
+
+// Lacks skips a test for something that the machine lacks, with what cures it. With CI=true the test fails, but not
+// with -short, which asks for nothing of the machine.
 func Lacks(t testing.TB, what, cure string) {
 	t.Helper()
+	NotQuick(t)
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("needs %s; cure: %s", what, cure)
 	}

@@ -43,6 +43,7 @@ func ends(t *testing.T, do func(t testing.TB)) string {
 // TestProgram: a program that is there is found, also where only administrators look; one that is missing skips by
 // name with its package, and fails with CI=true; one without a row fails although it is there.
 func TestProgram(t *testing.T) {
+	NotQuick(t) // it would skip for another reason
 	dir, admin := t.TempDir(), t.TempDir()
 	t.Setenv("PATH", dir)
 	t.Setenv("CI", "")
