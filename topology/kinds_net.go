@@ -316,29 +316,7 @@ func (k proposal) decode(s source, v cty.Value) (any, bool) {
 	t := v.AsString()
 	parsed, err := suite.ParseProposals(k.protocol, t)
 	if err != nil {
-		var e *suite.KeywordError
-		if !errors.As(err, &e) {
-			return nil, s.bad("%s.", err)
-		}
-		s.rng = s.l.part(s.rng, t, e.Offset, len(e.Keyword))
-		if e.KnownLater {
-			s.l.refuse(s.rng, "the algorithm \""+e.Keyword+"\"")
-			if !s.l.opts.despiteRefusals {
-				return nil, false
-			}
-			// Go on with what is left of the proposal, or with the default.
-			rest := slices.DeleteFunc(strings.Split(t, "-"), func(w string) bool { return w == e.Keyword })
-			if left, err := suite.ParseProposals(k.protocol, strings.Join(rest, "-")); err == nil {
-				parsed = left
-			} else if parsed, err = suite.ParseProposals(k.protocol, "default"); err != nil {
-				return nil, false
-			}
-		} else {
-			summary := "Invalid " + s.name
-			if e.Suggest != "" || strings.Contains(e.Problem, "not an algorithm") {
-				summary = "Unknown algorithm"
-			}
-			s.l.errorf(s.rng, summary, "%s.", strings.TrimSuffix(sentence(e.Error()), "?"))
+		if parsed = k.wrong(s, t, err); parsed == nil {
 			return nil, false
 		}
 	}

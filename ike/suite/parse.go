@@ -1,7 +1,9 @@
 package suite
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -33,9 +35,45 @@ func (e *KeywordError) Error() string {
 	return e.Problem + "; " + e.Remedy
 }
 
+// KeywordErrors are all mistakes of a proposal's text, two or more, in its order and
+// each keyword once.
+type KeywordErrors []*KeywordError
+
+// Error is all of them in one line.
+func (e KeywordErrors) Error() string {
+	texts := make([]string, len(e))
+	for i, one := range e {
+		texts[i] = one.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap gives errors.As the first of them.
+func (e KeywordErrors) Unwrap() []error {
+	out := make([]error, len(e))
+	for i, one := range e {
+		out[i] = one
+	}
+	return out
+}
+
+// AllKeywordErrors are the mistakes in an error of ParseProposal or ParseProposals,
+// one or several; none in another error.
+func AllKeywordErrors(err error) KeywordErrors {
+	var all KeywordErrors
+	if errors.As(err, &all) {
+		return all
+	}
+	var one *KeywordError
+	if errors.As(err, &one) {
+		return KeywordErrors{one}
+	}
+	return nil
+}
+
 // ParseProposals reads one entry of swanctl's proposals or esp_proposals:
 // "default" is [DefaultIKE] or [DefaultESP], anything else is what
-// [ParseProposal] makes of it. Errors are *[KeywordError].
+// [ParseProposal] makes of it.
 func ParseProposals(p Protocol, s string) ([]Proposal, error) {
 	if s == keywordDefault {
 		switch p {
@@ -60,7 +98,8 @@ func ParseProposals(p Protocol, s string) ([]Proposal, error) {
 // that says nothing about sequence numbers. An AEAD has no integrity transform;
 // in an IKE proposal an integrity keyword beside it only says which
 // pseudorandom function to derive. "default" gives the first of the defaults;
-// [ParseProposals] gives all. Errors are *[KeywordError].
+// [ParseProposals] gives all. Errors are *[KeywordError], or [KeywordErrors] for
+// several keywords that are wrong or not available.
 func ParseProposal(p Protocol, s string) (Proposal, error) {
 	if s == keywordDefault {
 		switch p {
@@ -72,11 +111,19 @@ func ParseProposal(p Protocol, s string) (Proposal, error) {
 	}
 	b := builder{text: s, p: Proposal{Protocol: p}}
 	offset := 0
+	var wrong KeywordErrors
 	for _, word := range strings.Split(s, "-") {
-		if err := b.add(word, offset); err != nil {
-			return Proposal{}, err
+		if err := b.add(word, offset); err != nil && !slices.ContainsFunc(wrong, func(e *KeywordError) bool { return e.Keyword == word }) {
+			wrong = append(wrong, err)
 		}
 		offset += len(word) + 1
+	}
+	switch len(wrong) {
+	case 0:
+	case 1:
+		return Proposal{}, wrong[0]
+	default:
+		return Proposal{}, wrong
 	}
 	if err := b.complete(); err != nil {
 		return Proposal{}, err
@@ -93,7 +140,7 @@ type builder struct {
 }
 
 // add reads one keyword.
-func (b *builder) add(word string, offset int) error {
+func (b *builder) add(word string, offset int) *KeywordError {
 	t, ok := transformOf(word)
 	if !ok {
 		return b.unknown(word, offset)
@@ -230,7 +277,7 @@ func prfOfInteg(id uint16) uint16 {
 }
 
 // unknown is the error for a word that is not one of keywords.
-func (b *builder) unknown(word string, offset int) error {
+func (b *builder) unknown(word string, offset int) *KeywordError {
 	e := &KeywordError{Keyword: word, Offset: offset}
 	switch {
 	case word == "":

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -249,4 +250,27 @@ func FuzzParseProposal(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAllKeywordErrors holds that every keyword that is wrong or not available is named,
+// once and in its place.
+func TestAllKeywordErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"3des-md5-modp1024":            "3des@0 md5@5 modp1024@9",
+		"aes128-shaa256-ecp192-ecp192": "shaa256@7 ecp192@15",
+		"aes128-modp768":               "modp768@7",
+		"aes128-sha256-modp2048":       "",
+	} {
+		_, err := ParseProposals(ProtocolIKE, text)
+		got := ""
+		for _, e := range AllKeywordErrors(err) {
+			got += fmt.Sprintf(" %s@%d", e.Keyword, e.Offset)
+			if !strings.Contains(err.Error(), e.Error()) {
+				t.Errorf("%q: %v does not say %v", text, err, e)
+			}
+		}
+		if strings.TrimSpace(got) != want || (err == nil) != (want == "") {
+			t.Errorf("%q: %q (%v), want %q", text, got, err, want)
+		}
+	}
 }
