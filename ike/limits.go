@@ -1,6 +1,10 @@
 package ike
 
-import "time"
+import (
+	"time"
+
+	"github.com/ikelab/ikelab/ike/settings"
+)
 
 // Defaults of Limits.
 const (
@@ -19,19 +23,9 @@ const (
 	keepAliveDefault           = 20 * time.Second
 )
 
-// Bounds on a configuration.
+// Bounds on a configuration, beside those of package settings.
 const (
-	connectionsMax           = 4096
-	addressesMax             = 64 // per list of a connection
-	childrenPerConnectionMax = 256
-	selectorsPerPayloadMax   = 255 // the field is one octet (RFC 7296 §3.13)
-	proposalsPerPayloadMax   = 128
-	keyingTriesMax           = 1000
-	retransmitTriesMax       = 100
-	retransmitWaitMax        = time.Hour
-	retransmitBaseMilliMin   = 1000
-	retransmitBaseMilliMax   = 10000
-	repeatedMin              = 100 * time.Millisecond // between liveness checks, and between keepalives
+	selectorsPerPayloadMax = settings.SelectorsPerEndMax
 )
 
 // Bounds on what a peer, or whoever pretends to be one, can cause.

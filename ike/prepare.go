@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/ikelab/ikelab/ike/settings"
 	"github.com/ikelab/ikelab/ike/suite"
 )
 
@@ -13,8 +14,15 @@ func prepare(cfg *Config) ([]*connection, error) {
 	if cfg.Random == nil {
 		return nil, fmt.Errorf("ike: node %q: Config.Random is nil; it must give the stream of a label", cfg.Node)
 	}
-	if len(cfg.Connections) > connectionsMax {
-		return nil, fmt.Errorf("ike: node %q: %d connections, at most %d are allowed", cfg.Node, len(cfg.Connections), connectionsMax)
+	if len(cfg.Connections) > settings.ConnectionsPerNodeMax {
+		return nil, fmt.Errorf("ike: node %q: %d connections, at most %d are allowed", cfg.Node, len(cfg.Connections), settings.ConnectionsPerNodeMax)
+	}
+	children := 0
+	for _, c := range cfg.Connections {
+		children += len(c.Children)
+	}
+	if children > settings.ChildrenPerNodeMax {
+		return nil, fmt.Errorf("ike: node %q: %d children, at most %d are allowed", cfg.Node, children, settings.ChildrenPerNodeMax)
 	}
 	cfg.Limits = cfg.Limits.defaults()
 	names := make(map[string]bool)
@@ -82,14 +90,14 @@ func (c *Connection) complete() error {
 	if c.KeyingTries == 0 {
 		c.KeyingTries = 1
 	}
-	if c.KeyingTries > keyingTriesMax {
-		errs = append(errs, fmt.Errorf("keyingtries %d: must be 1 to %d, or negative to try for ever", c.KeyingTries, keyingTriesMax))
+	if c.KeyingTries > settings.KeyingTriesMax {
+		errs = append(errs, fmt.Errorf("keyingtries %d: must be 1 to %d, or negative to try for ever", c.KeyingTries, settings.KeyingTriesMax))
 	}
-	if c.DPDDelay != 0 && c.DPDDelay < repeatedMin {
-		errs = append(errs, fmt.Errorf("dpd_delay %s: must be at least %s; 0 turns it off", c.DPDDelay, repeatedMin))
+	if c.DPDDelay != 0 && c.DPDDelay < settings.RepeatedMin {
+		errs = append(errs, fmt.Errorf("dpd_delay %s: must be at least %s; 0 turns it off", c.DPDDelay, settings.RepeatedMin))
 	}
-	if c.KeepAlive > 0 && c.KeepAlive < repeatedMin {
-		errs = append(errs, fmt.Errorf("keep_alive %s: must be at least %s; a negative one turns it off", c.KeepAlive, repeatedMin))
+	if c.KeepAlive > 0 && c.KeepAlive < settings.RepeatedMin {
+		errs = append(errs, fmt.Errorf("keep_alive %s: must be at least %s; a negative one turns it off", c.KeepAlive, settings.RepeatedMin))
 	}
 	if err := c.Retransmit.check(); err != nil {
 		errs = append(errs, err)
@@ -97,8 +105,8 @@ func (c *Connection) complete() error {
 	c.Retransmit = c.Retransmit.defaults()
 	errs = append(errs, checkProposals("proposals", c.Proposals, suite.ProtocolIKE))
 	errs = append(errs, checkAddrs("local_addrs", c.LocalAddrs), checkAddrs("remote_addrs", c.RemoteAddrs))
-	if len(c.Children) > childrenPerConnectionMax {
-		errs = append(errs, fmt.Errorf("%d children, at most %d are allowed", len(c.Children), childrenPerConnectionMax))
+	if len(c.Children) > settings.ChildrenPerConnectionMax {
+		errs = append(errs, fmt.Errorf("%d children, at most %d are allowed", len(c.Children), settings.ChildrenPerConnectionMax))
 	}
 	names := make(map[string]bool)
 	for _, child := range c.Children {
@@ -109,8 +117,8 @@ func (c *Connection) complete() error {
 		if err := checkProposals("esp_proposals", child.ESPProposals, suite.ProtocolESP); err != nil {
 			errs = append(errs, fmt.Errorf("child %q: %w", child.Name, err))
 		}
-		if len(child.LocalTS) > selectorsPerPayloadMax || len(child.RemoteTS) > selectorsPerPayloadMax {
-			errs = append(errs, fmt.Errorf("child %q: at most %d traffic selectors fit into one payload", child.Name, selectorsPerPayloadMax))
+		if len(child.LocalTS) > settings.SelectorsPerEndMax || len(child.RemoteTS) > settings.SelectorsPerEndMax {
+			errs = append(errs, fmt.Errorf("child %q: at most %d traffic selectors fit into one payload", child.Name, settings.SelectorsPerEndMax))
 		}
 		if child.StartAction != StartNone && len(c.RemoteAddrs) == 0 {
 			errs = append(errs, fmt.Errorf("child %q: a start_action of start or trap needs remote_addrs on the connection", child.Name))
@@ -124,8 +132,8 @@ func checkProposals(what string, ps []suite.Proposal, protocol suite.Protocol) e
 	if len(ps) == 0 {
 		return fmt.Errorf("%s is empty: at least one proposal is needed", what)
 	}
-	if len(ps) > proposalsPerPayloadMax {
-		return fmt.Errorf("%s: %d proposals, at most %d are allowed", what, len(ps), proposalsPerPayloadMax)
+	if len(ps) > settings.ProposalsPerListMax {
+		return fmt.Errorf("%s: %d proposals, at most %d are allowed", what, len(ps), settings.ProposalsPerListMax)
 	}
 	for _, p := range ps {
 		if p.Protocol != protocol {
@@ -147,8 +155,8 @@ func checkProposals(what string, ps []suite.Proposal, protocol suite.Protocol) e
 }
 
 func checkAddrs(what string, list []netip.Addr) error {
-	if len(list) > addressesMax {
-		return fmt.Errorf("%s: %d addresses, at most %d are allowed", what, len(list), addressesMax)
+	if len(list) > settings.AddressesPerListMax {
+		return fmt.Errorf("%s: %d addresses, at most %d are allowed", what, len(list), settings.AddressesPerListMax)
 	}
 	for _, a := range list {
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {

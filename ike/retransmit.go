@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ikelab/ikelab/ike/settings"
 	"github.com/ikelab/ikelab/ike/wire"
 )
 
@@ -32,21 +33,21 @@ func (r Retransmit) defaults() Retransmit {
 		r.Tries = retransmitTriesDefault
 	}
 	if r.Limit == 0 {
-		r.Limit = retransmitWaitMax
+		r.Limit = settings.RetransmitWaitMax
 	}
 	return r
 }
 
 func (r Retransmit) check() error {
 	switch {
-	case r.Timeout < 0 || r.Timeout > retransmitWaitMax:
-		return fmt.Errorf("retransmit timeout %s: must be above 0 and at most %s", r.Timeout, retransmitWaitMax)
-	case r.Limit < 0 || r.Limit > retransmitWaitMax:
-		return fmt.Errorf("retransmit limit %s: must be above 0 and at most %s", r.Limit, retransmitWaitMax)
-	case r.BaseMilli != 0 && (r.BaseMilli < retransmitBaseMilliMin || r.BaseMilli > retransmitBaseMilliMax):
-		return fmt.Errorf("retransmit base %d thousandths: must be %d to %d", r.BaseMilli, retransmitBaseMilliMin, retransmitBaseMilliMax)
-	case r.Tries > retransmitTriesMax:
-		return fmt.Errorf("%d retransmissions: at most %d are allowed", r.Tries, retransmitTriesMax)
+	case r.Timeout < 0 || r.Timeout > settings.RetransmitWaitMax:
+		return fmt.Errorf("retransmit timeout %s: must be above 0 and at most %s", r.Timeout, settings.RetransmitWaitMax)
+	case r.Limit < 0 || r.Limit > settings.RetransmitWaitMax:
+		return fmt.Errorf("retransmit limit %s: must be above 0 and at most %s", r.Limit, settings.RetransmitWaitMax)
+	case r.BaseMilli != 0 && (r.BaseMilli < settings.RetransmitBaseMilliMin || r.BaseMilli > settings.RetransmitBaseMilliMax):
+		return fmt.Errorf("retransmit base %d thousandths: must be %d to %d", r.BaseMilli, settings.RetransmitBaseMilliMin, settings.RetransmitBaseMilliMax)
+	case r.Tries > settings.RetransmitTriesMax:
+		return fmt.Errorf("%d retransmissions: at most %d are allowed", r.Tries, settings.RetransmitTriesMax)
 	}
 	return nil
 }

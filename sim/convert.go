@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ikelab/ikelab/ike"
+	"github.com/ikelab/ikelab/ike/settings"
 	"github.com/ikelab/ikelab/ike/wire"
 	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/topology"
@@ -122,7 +123,7 @@ func ikeIdentity(id topology.Identity) ike.Identity {
 // often as it is tried; once where that is without end, because each try is a new IKE
 // SA and nothing is left of the one before.
 func scheduleLength(c topology.Connection) time.Duration {
-	const waitMax = time.Hour // as package ike has it
+	const waitMax = settings.RetransmitWaitMax
 	var total time.Duration
 	wait := c.Retransmit.Timeout
 	for range c.Retransmit.Tries + 1 {

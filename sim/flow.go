@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"net/netip"
 	"time"
 
@@ -22,9 +21,6 @@ const (
 	flowHeaderBytes = flowTagBytes + 4 + 8
 )
 
-// flowPacketsMax bounds the packets of one flow, by the header's field.
-const flowPacketsMax = math.MaxUint32
-
 // flow is one flow of the plan while it runs.
 type flow struct {
 	topology.Flow
@@ -39,9 +35,9 @@ type flow struct {
 type flowTag [flowTagBytes]byte
 
 func newFlow(f topology.Flow, number uint16, from, to int) (*flow, error) {
-	if f.SizeBytes < flowHeaderBytes {
+	if f.SizeBytes < topology.FlowSizeBytesMin {
 		return nil, fmt.Errorf("flow %q: size is %d octets; a packet's sequence number and time take %d, so let size be at least that",
-			f.Name, f.SizeBytes, flowHeaderBytes)
+			f.Name, f.SizeBytes, topology.FlowSizeBytesMin)
 	}
 	if f.Rate.Packets == 0 || f.Rate.Per <= 0 {
 		return nil, fmt.Errorf("flow %q: rate is %d packets per %v; both must be positive", f.Name, f.Rate.Packets, f.Rate.Per)
@@ -52,7 +48,7 @@ func newFlow(f topology.Flow, number uint16, from, to int) (*flow, error) {
 
 // due is when the next packet leaves; ok is false when the flow is over.
 func (f *flow) due() (at time.Duration, ok bool) {
-	if f.Packets > 0 && f.next >= f.Packets || f.next >= flowPacketsMax {
+	if f.Packets > 0 && f.next >= f.Packets || f.next >= topology.FlowPacketsMax {
 		return 0, false
 	}
 	at = f.Start + f.Rate.At(f.next)

@@ -41,9 +41,6 @@ func (r *Run) checkStep(a topology.Action) error {
 	return nil
 }
 
-// addressesMax bounds the addresses of an interface, as the lab language does.
-const addressesMax = 64
-
 // checkAddresses says why an interface cannot have the addresses of an action.
 func (r *Run) checkAddresses(a topology.Action) error {
 	iface := r.plan.Nodes[r.byName[a.Node]].Interfaces[r.interfaceOf(a)]
@@ -53,8 +50,8 @@ func (r *Run) checkAddresses(a topology.Action) error {
 			prefixes = n.Prefixes
 		}
 	}
-	if len(a.Addresses) > addressesMax {
-		return fmt.Errorf("%s: an interface has at most %d addresses", a.Kind, addressesMax)
+	if len(a.Addresses) > topology.AddressesPerInterfaceMax {
+		return fmt.Errorf("%s: an interface has at most %d addresses", a.Kind, topology.AddressesPerInterfaceMax)
 	}
 	for _, p := range a.Addresses {
 		if !slices.Contains(prefixes, p.Masked()) {
@@ -176,7 +173,7 @@ func (r *Run) addressesAfter(n int, before []netip.Prefix, a topology.Action) (a
 	if slices.Equal(before, after) {
 		return nil, "the interface has these addresses already"
 	}
-	if len(after) > addressesMax {
+	if len(after) > topology.AddressesPerInterfaceMax {
 		return nil, fmt.Sprintf("the interface has %d addresses, the most that it may", len(before))
 	}
 	for _, p := range after {

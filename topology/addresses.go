@@ -283,7 +283,7 @@ func (l *loader) assignAll(c *cell, network *item) {
 	for _, p := range prefixes {
 		next := p.Addr()
 		for _, i := range open {
-			for p.Contains(next) && (taken[next] || !usable(p, next)) {
+			for p.Contains(next) && (taken[next] || !usable(p, next) || notUnicast(next) != "") {
 				next = next.Next()
 			}
 			if !p.Contains(next) {

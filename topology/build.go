@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"github.com/ikelab/ikelab/ike/settings"
 	"github.com/ikelab/ikelab/impair"
 )
 
@@ -255,11 +256,16 @@ func (l *loader) planNodes(p *Plan) {
 			l.errorf(it.rng, "Too many interfaces", "A node has at most %d interfaces.", interfacesPerNodeMax)
 		}
 		n.Routes = l.planRoutes(it, &n)
+		children := 0
 		for i, c := range it.children("connection") {
 			c.index = connections
 			connections++
-			if i == connectionsPerNodeMax {
-				l.errorf(c.rng, "Too many connections", "A node has at most %d connections.", connectionsPerNodeMax)
+			if i == settings.ConnectionsPerNodeMax {
+				l.errorf(c.rng, "Too many connections", "A node has at most %d connections.", settings.ConnectionsPerNodeMax)
+			}
+			before := children
+			if children += len(c.children("child")); children > settings.ChildrenPerNodeMax && before <= settings.ChildrenPerNodeMax {
+				l.errorf(c.rng, "Too many children", "A node has at most %d children in all its connections; with this one %s has %d.", settings.ChildrenPerNodeMax, it.path, children)
 			}
 			n.Connections = append(n.Connections, l.planConnection(c))
 		}

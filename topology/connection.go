@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 
+	"github.com/ikelab/ikelab/ike/settings"
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
 )
@@ -41,8 +42,8 @@ func (l *loader) planConnection(it *item) Connection {
 	l.checkLocalAddrs(it)
 	l.checkPorts(it, &c)
 	children := it.children("child")
-	if len(children) > childrenPerConnMax {
-		l.errorf(children[childrenPerConnMax].rng, "Too many children", "A connection has at most %d children.", childrenPerConnMax)
+	if len(children) > settings.ChildrenPerConnectionMax {
+		l.errorf(children[settings.ChildrenPerConnectionMax].rng, "Too many children", "A connection has at most %d children.", settings.ChildrenPerConnectionMax)
 	}
 	for i, child := range children {
 		child.index = i
@@ -144,8 +145,8 @@ func (l *loader) proposals(it *item, name string, fallback func() []suite.Propos
 	switch {
 	case len(out) == 0:
 		c.src.bad("%s is empty; leave it out for the default, or write a proposal.", name)
-	case len(out) > proposalsMax:
-		c.src.bad("%s has %d proposals; at most %d are allowed.", name, len(out), proposalsMax)
+	case len(out) > settings.ProposalsPerListMax:
+		c.src.bad("%s has %d proposals; at most %d are allowed.", name, len(out), settings.ProposalsPerListMax)
 	}
 	return out
 }
@@ -166,7 +167,7 @@ func (l *loader) planChild(conn, it *item, c *Connection) Child {
 	if child.ReplayWindowPackets == 0 && it.attr("replay_window").ok {
 		l.withoutESN(it, &child)
 	}
-	l.checkFamilies(it, child)
+	l.checkPairs(it, child, c.RemoteAddrs)
 	return child
 }
 
@@ -208,19 +209,48 @@ func (l *loader) withoutESN(it *item, child *Child) {
 	}
 }
 
-// checkFamilies reports selectors of which no pair has one family: nothing would match.
-func (l *loader) checkFamilies(it *item, c Child) {
-	if len(c.LocalTS) == 0 || len(c.RemoteTS) == 0 {
+// checkPairs reports selectors of which no pair can match a packet: of different
+// families or protocols, say. A responder would never choose such a child, and an
+// initiator be refused (RFC 7296 §2.9).
+func (l *loader) checkPairs(it *item, c Child, remoteAddrs []netip.Addr) {
+	local, remote := pairable(c.LocalTS, remoteAddrs), pairable(c.RemoteTS, remoteAddrs)
+	if len(local) == 0 || len(remote) == 0 || !it.attr("local_ts").ok || !it.attr("remote_ts").ok {
 		return
 	}
-	for _, a := range c.LocalTS {
-		for _, b := range c.RemoteTS {
-			if a.Prefix.Addr().Is4() == b.Prefix.Addr().Is4() {
-				return
-			}
-		}
+	if matched, _ := wire.PairUp(local, remote); len(matched) > 0 {
+		return
 	}
-	l.errorf(it.attr("remote_ts").rng, "Traffic selectors of different families", "local_ts and remote_ts have no address family in common; nothing can match both.")
+	at := it.attr("remote_ts")
+	if !at.set {
+		at = it.attr("local_ts")
+	}
+	for i := range local {
+		local[i].IPProtocol, local[i].StartPort, local[i].EndPort = 0, 0, 65535
+	}
+	for i := range remote {
+		remote[i].IPProtocol, remote[i].StartPort, remote[i].EndPort = 0, 0, 65535
+	}
+	if matched, _ := wire.PairUp(local, remote); len(matched) == 0 {
+		l.errorf(at.rng, "Traffic selectors of different families", "local_ts and remote_ts have no address family in common; nothing can match both. What is left out is the connection's address of that end.")
+		return
+	}
+	l.errorf(at.rng, "Traffic selectors of different protocols", "local_ts and remote_ts have no protocol, or no ICMP type, in common; no packet can match both.")
+}
+
+// pairable are selectors as packets are matched; without any the end's IKE address
+// decides, of which the family is known when the peer's is.
+func pairable(list []TrafficSelector, peers []netip.Addr) []wire.Selector {
+	var out []wire.Selector
+	for _, s := range list {
+		out = append(out, wire.PrefixSelector(s.Prefix, s.Protocol, s.FromPort, s.ToPort))
+	}
+	if len(list) > 0 {
+		return out
+	}
+	for _, a := range peers {
+		out = append(out, wire.PrefixSelector(netip.PrefixFrom(a, 0), 0, 0, 65535))
+	}
+	return out
 }
 
 // trafficSelectors answers a policy; nil is "dynamic".
@@ -242,8 +272,8 @@ func (l *loader) trafficSelectors(it *item, name string) []TrafficSelector {
 	switch {
 	case len(elements) == 0:
 		c.src.bad("%s is empty; leave it out for \"dynamic\".", name)
-	case len(out) > selectorsMax:
-		c.src.bad("%s has %d selectors; at most %d are allowed (RFC 7296, section 3.13).", name, len(out), selectorsMax)
+	case len(out) > settings.SelectorsPerEndMax:
+		c.src.bad("%s has %d selectors; at most %d are allowed (RFC 7296, section 3.13).", name, len(out), settings.SelectorsPerEndMax)
 	}
 	return out
 }

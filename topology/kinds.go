@@ -277,7 +277,7 @@ func secondsValue(d time.Duration) cty.Value {
 }
 
 // bitRate is a link's rate.
-type bitRate struct{ max uint64 }
+type bitRate struct{ min, max uint64 }
 
 func (bitRate) what() string              { return `a rate with a unit, e.g. "80mbit"` }
 func (bitRate) value(typed any) cty.Value { return cty.NumberUIntVal(typed.(uint64)) }
@@ -299,8 +299,8 @@ func (k bitRate) decode(s source, v cty.Value) (any, bool) {
 	if err != nil {
 		return nil, s.bad("%s: %s.", s.name, err)
 	}
-	if bits == 0 || bits > k.max {
-		return nil, s.bad("%s is %d bit/s; it lies between 1 and %d. Leave it out for no limit.", s.name, bits, k.max)
+	if bits < k.min || bits > k.max {
+		return nil, s.bad("%s is %d bit/s; it lies between %d and %d. Leave it out for no limit.", s.name, bits, k.min, k.max)
 	}
 	return bits, true
 }

@@ -69,7 +69,7 @@ func takesText(k kind) string {
 		}
 		return fmt.Sprintf("duration, %s to %s", shortDuration(k.min), shortDuration(limit))
 	case bitRate:
-		return fmt.Sprintf("bit rate, 1bit to %dbit", k.max)
+		return fmt.Sprintf("bit rate, %dbit to %dbit", k.min, k.max)
 	case packetRate:
 		return "packet or bit rate, up to one packet per " + shortDuration(flowIntervalMin)
 	case size:

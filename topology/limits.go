@@ -1,8 +1,11 @@
 package topology
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
-// Limits of a lab. They are far above what a lab needs and keep a mistake, or a
+// Limits of a lab beside those of IPsec's options, which package settings has. They are far above what a lab needs and keep a mistake, or a
 // hostile file, from taking the machine.
 const (
 	// fileBytesMax bounds the text of a lab.
@@ -28,18 +31,13 @@ const (
 	networksMax            = 4096
 	prefixesPerNetworkMax  = 16
 	interfacesPerNodeMax   = 256
-	addressesPerIfaceMax   = 64
-	connectionsPerNodeMax  = 10_000
-	childrenPerConnMax     = 256
-	proposalsMax           = 64
-	selectorsMax           = 255 // one octet counts them (RFC 7296 §3.13)
+	addressesPerIfaceMax   = AddressesPerInterfaceMax
 	derivedRoutesTotalMax  = 4_000_000
 	watchesMax             = 4096
 	durationMaxDefault     = 365 * 24 * time.Hour
-	retransmitTriesMax     = 100
 	replayWindowPacketsMin = 32 // what package esp has, as is the next line
 	replayWindowPacketsMax = 4096
-	flowSizeBytesMin       = 20     // a flow's tag, sequence number and time (package sim)
+	flowSizeBytesMin       = FlowSizeBytesMin
 	flowSizeBytesMax       = 65_507 // the largest UDP payload over IPv4
 	flowIntervalMin        = time.Microsecond
 	secretBytesMax         = 4096
@@ -50,10 +48,17 @@ const (
 	flowSourcePortFirst    = 49_152 // RFC 6335 §6, dynamic ports
 	flowDestinationPort    = 9      // discard (RFC 863)
 	epochDefault           = "2026-01-01T00:00:00Z"
-	retransmitBaseMin      = 1.0
-	retransmitBaseMax      = 10.0
-	repeatedMin            = 100 * time.Millisecond // of what package ike does again and again
-	portIKE                = 500                    // RFC 7296 §2
-	portNATT               = 4500                   // RFC 3948
+	portIKE                = 500  // RFC 7296 §2
+	portNATT               = 4500 // RFC 3948
 	retransmitTimeoutMin   = time.Millisecond
+)
+
+// Limits that a run has too.
+const (
+	// AddressesPerInterfaceMax bounds an interface's addresses, at any time.
+	AddressesPerInterfaceMax = 64
+	// FlowSizeBytesMin has room for a packet's tag, sequence number and time.
+	FlowSizeBytesMin = 20
+	// FlowPacketsMax is what a packet's sequence number counts.
+	FlowPacketsMax = math.MaxUint32
 )

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/ikelab/ikelab/ike/settings"
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/impair"
 )
@@ -140,7 +141,7 @@ var (
 		{name: "duplicate", kind: probability, fallback: 0.0},
 		{name: "reorder", kind: probability, fallback: 0.0},
 		{name: "corrupt", kind: probability, fallback: 0.0},
-		{name: "rate", kind: bitRate{impair.RateBitsPerSecondMax}, aka: []string{"bandwidth"}},
+		{name: "rate", kind: bitRate{impair.RateBitsPerSecondMin, impair.RateBitsPerSecondMax}, aka: []string{"bandwidth"}},
 		{name: "queue", kind: object{queueSchema}},
 		{name: "mtu", kind: integer{min: mtuBytesMin, max: mtuBytesMax, unit: "bytes"}},
 	}, later("middlebox")...)}
@@ -171,9 +172,9 @@ var (
 	remoteSchema = &blockSchema{name: "remote", single: true, attributes: authAttributes}
 
 	childSchema = &blockSchema{name: "child", labelled: true, attributes: append([]attribute{
-		{name: "local_ts", kind: list{traffic{}, selectorsMax}},
-		{name: "remote_ts", kind: list{traffic{}, selectorsMax}},
-		{name: "esp_proposals", kind: list{proposal{suite.ProtocolESP}, proposalsMax}, aka: []string{"proposals"}},
+		{name: "local_ts", kind: list{traffic{}, settings.SelectorsPerEndMax}},
+		{name: "remote_ts", kind: list{traffic{}, settings.SelectorsPerEndMax}},
+		{name: "esp_proposals", kind: list{proposal{suite.ProtocolESP}, settings.ProposalsPerListMax}, aka: []string{"proposals"}},
 		{name: "start_action", kind: choice{of: []string{StartNone, StartStart, StartTrap}, later: []string{"trap|start", "start|trap"}}, fallback: StartNone},
 		{name: "mode", kind: choice{of: []string{"tunnel"}, later: []string{"transport", "transport_proxy", "beet", "iptfs", "pass", "drop"}}, fallback: "tunnel"},
 		{name: "replay_window", kind: integer{min: replayWindowPacketsMin, max: replayWindowPacketsMax, unit: "packets", orZero: true}, fallback: uint64(32)},
@@ -184,20 +185,20 @@ var (
 		"copy_ecn", "copy_dscp", "per_cpu_sas", "sha256_96")...)}
 
 	connectionSchema = &blockSchema{name: "connection", labelled: true, attributes: append([]attribute{
-		{name: "local_addrs", kind: list{peers{}, addressesPerIfaceMax}, aka: []string{"local_addr", "left"}},
-		{name: "remote_addrs", kind: list{peers{}, addressesPerIfaceMax}, aka: []string{"remote_addr", "right", "peer"}},
+		{name: "local_addrs", kind: list{peers{}, settings.AddressesPerListMax}, aka: []string{"local_addr", "left"}},
+		{name: "remote_addrs", kind: list{peers{}, settings.AddressesPerListMax}, aka: []string{"remote_addr", "right", "peer"}},
 		{name: "local_port", kind: port, fallback: uint64(500)},
 		{name: "remote_port", kind: port, fallback: uint64(500)},
 		{name: "version", kind: integer{min: 2, max: 2}, fallback: uint64(2)},
-		{name: "proposals", kind: list{proposal{suite.ProtocolIKE}, proposalsMax}, aka: []string{"ike_proposals"}},
+		{name: "proposals", kind: list{proposal{suite.ProtocolIKE}, settings.ProposalsPerListMax}, aka: []string{"ike_proposals"}},
 		{name: "encap", kind: boolean{}, fallback: false, aka: []string{"forceencaps"}},
-		{name: "dpd_delay", kind: span{min: repeatedMin, orZero: true}, fallback: time.Duration(0)},
-		{name: "keep_alive", kind: span{min: repeatedMin, orZero: true}, fallback: 20 * time.Second, aka: []string{"keepalive"}},
-		{name: "keyingtries", kind: integer{min: 0, max: retransmitTriesMax}, fallback: uint64(1)},
-		{name: "retransmit_timeout", kind: span{min: retransmitTimeoutMin, max: time.Hour}, fallback: 4 * time.Second},
-		{name: "retransmit_base", kind: decimal{retransmitBaseMin, retransmitBaseMax, "a factor between 1 and 10"}, fallback: 1.8},
-		{name: "retransmit_tries", kind: integer{max: retransmitTriesMax}, fallback: uint64(5)},
-		{name: "retransmit_limit", kind: span{max: time.Hour}, fallback: time.Duration(0)},
+		{name: "dpd_delay", kind: span{min: settings.RepeatedMin, orZero: true}, fallback: time.Duration(0)},
+		{name: "keep_alive", kind: span{min: settings.RepeatedMin, orZero: true}, fallback: 20 * time.Second, aka: []string{"keepalive"}},
+		{name: "keyingtries", kind: integer{min: 0, max: settings.KeyingTriesMax}, fallback: uint64(1)},
+		{name: "retransmit_timeout", kind: span{min: retransmitTimeoutMin, max: settings.RetransmitWaitMax}, fallback: 4 * time.Second},
+		{name: "retransmit_base", kind: decimal{settings.RetransmitBaseMilliMin / 1000.0, settings.RetransmitBaseMilliMax / 1000.0, "a factor between 1 and 10"}, fallback: 1.8},
+		{name: "retransmit_tries", kind: integer{max: settings.RetransmitTriesMax}, fallback: uint64(5)},
+		{name: "retransmit_limit", kind: span{max: settings.RetransmitWaitMax}, fallback: time.Duration(0)},
 	}, later("mobike", "rekey_time", "reauth_time", "over_time", "rand_time", "pools", "vips", "fragmentation",
 		"childless", "unique", "send_cert", "send_certreq", "dpd_timeout", "ppk_id", "ppk_required", "aggressive",
 		"pull", "dscp", "ocsp", "mediation", "mediated_by", "mediation_peer", "if_id_in", "if_id_out", "cookies")...),
@@ -222,7 +223,7 @@ var (
 		{name: "protocol", kind: choice{of: []string{ProtocolUDP, ProtocolICMP}, later: []string{"tcp", "sctp"}}, fallback: ProtocolUDP},
 		{name: "rate", kind: packetRate{}, fallback: flowRate{packetsPerSecond: big.NewRat(1, 1)}},
 		{name: "size", kind: size{min: flowSizeBytesMin, max: flowSizeBytesMax}, fallback: uint64(64)},
-		{name: "packets", kind: integer{min: 1, max: 1 << 32}},
+		{name: "packets", kind: integer{min: 1, max: FlowPacketsMax}},
 		{name: "start", kind: span{}, fallback: time.Duration(0)},
 		{name: "stop", kind: span{}},
 		{name: "source_port", kind: port},

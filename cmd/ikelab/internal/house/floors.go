@@ -23,6 +23,7 @@ type room struct {
 var rooms = []room{
 	{path: "ike/wire", floor: 0, only: []string{}},
 	{path: "ike/suite", floor: 0, only: []string{}},
+	{path: "ike/settings", floor: 0, only: []string{}},
 	{path: "impair", floor: 0, only: []string{}},
 
 	{path: "esp", floor: 1, only: []string{"ike/suite"}},
