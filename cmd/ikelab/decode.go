@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/screen"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/sim/decode"
 	"github.com/ikelab/ikelab/sim/report"
@@ -96,7 +97,7 @@ func decodeCapture(ctx context.Context, std stdio, name string, f decodeFlags) e
 		case f.ladder:
 			return nil
 		case f.asJSON:
-			line = decode.AppendJSON(line[:0], r)
+			line = screen.EscapeJSON(decode.AppendJSON(line[:0], r))
 		default:
 			line = text.Append(line[:0], r)
 		}

@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/screen"
 	"github.com/ikelab/ikelab/topology"
 )
 
@@ -76,6 +78,10 @@ func formatFile(ctx context.Context, std stdio, file string, check, diff bool) (
 	}
 	changed = !bytes.Equal(src, formatted)
 	var out bytes.Buffer
+	to := std.out
+	if f := screen.File(to); f == nil || !term.IsTerminal(int(f.Fd())) {
+		to = screen.Raw(to) // a file gets the lab's own bytes
+	}
 	if changed && diff {
 		lineDiff(&out, name, src, formatted)
 	}
@@ -90,7 +96,7 @@ func formatFile(ctx context.Context, std stdio, file string, check, diff bool) (
 			return false, internalError("%w", err)
 		}
 	}
-	if _, err := out.WriteTo(std.out); err != nil {
+	if _, err := out.WriteTo(to); err != nil {
 		return false, internalError("%w", err)
 	}
 	return changed, nil

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/screen"
 	"github.com/ikelab/ikelab/topology"
 )
 
@@ -79,8 +80,8 @@ const widthColumnsPlain = 100
 
 // terminal answers the width of what is behind a writer, and whether it shows colours.
 func terminal(w io.Writer) (widthColumns int, color bool) {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	f := screen.File(w)
+	if f == nil || !term.IsTerminal(int(f.Fd())) {
 		return widthColumnsPlain, false
 	}
 	// https://no-color.org: set and not empty means none.
@@ -93,7 +94,7 @@ func terminal(w io.Writer) (widthColumns int, color bool) {
 
 // writeJSON writes a value as an indented document.
 func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(screen.JSON(w))
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)

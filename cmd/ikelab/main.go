@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/screen"
 )
 
 func main() {
@@ -55,6 +57,10 @@ type stdio struct {
 
 // execute runs one command line and answers the exit status.
 func execute(ctx context.Context, args []string, std stdio) int {
+	// What is printed quotes labs, processes and networks.
+	out, errs := guarded(std.out), guarded(std.err)
+	std.out, std.err = out, errs
+	defer func() { _, _ = out.Close(), errs.Close() }() // half a character, at the most
 	root := newRoot(std)
 	root.SetArgs(append([]string{}, args...)) // cobra takes nil for os.Args
 	err := root.ExecuteContext(ctx)
@@ -62,6 +68,12 @@ func execute(ctx context.Context, args []string, std stdio) int {
 		_, _ = fmt.Fprintln(std.err, "ikelab:", err)
 	}
 	return statusOf(err)
+}
+
+// guarded is a stream for text that quotes others. What must come out as it is goes to the file behind it.
+func guarded(w io.Writer) *screen.Writer {
+	_, color := terminal(w)
+	return screen.New(w, color)
 }
 
 func newRoot(std stdio) *cobra.Command {

@@ -11,6 +11,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"golang.org/x/term"
 
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/screen"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/sim/report"
 )
@@ -36,8 +37,8 @@ type progress struct {
 // startProgress begins to show progress if w is a terminal.
 func startProgress(w io.Writer) *progress {
 	p := new(progress)
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+	f := screen.File(w)
+	if f == nil || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return p
 	}
 	p.start(f, progressAfter)

@@ -17,37 +17,37 @@ import (
 // TestProgress: the picture shows where the run is, and is gone with its goroutines when it stops.
 func TestProgress(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	var screen screen
+	var painted painted
 	p := new(progress)
-	p.start(&screen, 0, tea.WithWindowSize(120, 24)) // a buffer has no size of its own
+	p.start(&painted, 0, tea.WithWindowSize(120, 24)) // a buffer has no size of its own
 	wants := []string{"of 40.000 s", "events", "real time", "█"}
 	drawn := func() bool {
-		return !slices.ContainsFunc(wants, func(want string) bool { return !strings.Contains(screen.text(), want) })
+		return !slices.ContainsFunc(wants, func(want string) bool { return !strings.Contains(painted.text(), want) })
 	}
 	for deadline := time.Now().Add(processTimeout); !drawn() && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		p.report(sim.Progress{Now: 39 * time.Second, Until: 40 * time.Second, Events: 39_000})
 	}
 	p.stop()
 	for _, want := range wants {
-		if !strings.Contains(screen.text(), want) {
-			t.Errorf("the picture lacks %q: %q", want, screen.text())
+		if !strings.Contains(painted.text(), want) {
+			t.Errorf("the picture lacks %q: %q", want, painted.text())
 		}
 	}
 }
 
-// screen keeps what the picture's goroutine draws while the test looks at it.
-type screen struct {
+// painted keeps what the picture's goroutine draws while the test looks at it.
+type painted struct {
 	lock  sync.Mutex
 	drawn bytes.Buffer
 }
 
-func (s *screen) Write(b []byte) (int, error) {
+func (s *painted) Write(b []byte) (int, error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	return s.drawn.Write(b)
 }
 
-func (s *screen) text() string {
+func (s *painted) text() string {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	return s.drawn.String()

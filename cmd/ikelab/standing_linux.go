@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/screen"
 	"github.com/ikelab/ikelab/cmd/ikelab/internal/standing"
 	"github.com/ikelab/ikelab/sim/netns"
 	"github.com/ikelab/ikelab/topology"
@@ -138,8 +139,7 @@ func loadSource(std stdio, path string, vars []string) (standing.Source, *topolo
 
 // asFile is a stream as the file that it is; nil when it is none, as in tests.
 func asFile(stream any) *os.File {
-	f, _ := stream.(*os.File)
-	return f
+	return screen.File(stream)
 }
 
 // line writes a line for a person.
