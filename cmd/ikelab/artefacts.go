@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/screen"
 	"github.com/ikelab/ikelab/impair"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/sim/capture"
@@ -27,10 +27,15 @@ const (
 	wiresharkDir = "wireshark"
 )
 
+// artefactNames are those of everything that a run leaves.
+var artefactNames = []string{resultFile, traceFile, captureFile, ladderFile, wiresharkDir}
+
 // artefacts are the files that a run leaves. Trace and capture are written while it runs, so that their size is
-// bounded by the disk and not by memory.
+// bounded by the disk and not by memory. Keys are in most of them, and what was protected is in the capture: they are
+// their owner's alone.
 type artefacts struct {
-	dir         string
+	dir         *privateFolder
+	wireshark   *privateFolder
 	trace       *streamed
 	captureFile *streamed
 	capture     *capture.Writer
@@ -44,20 +49,26 @@ var _ sim.Tap = (*artefacts)(nil)
 // of ours goes; anything else in the directory stays. warn hears at once, from any goroutine, of a file that the run
 // cannot go on writing.
 func createArtefacts(dir string, plan *topology.Plan, warn func(error)) (*artefacts, error) {
-	if err := os.MkdirAll(filepath.Join(dir, wiresharkDir), 0o755); err != nil {
+	folder, err := openPrivate(dir, artefactNames...)
+	if err != nil {
 		return nil, err
 	}
+	a := &artefacts{dir: folder}
 	for _, name := range []string{resultFile, ladderFile} {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
+		if err == nil {
+			err = folder.remove(name)
 		}
 	}
-	a := &artefacts{dir: dir}
-	var err error
-	if a.trace, err = stream(filepath.Join(dir, traceFile), warn); err != nil {
-		return nil, err
+	if err == nil {
+		a.wireshark, err = folder.folder(wiresharkDir)
 	}
-	if a.captureFile, err = stream(filepath.Join(dir, captureFile), warn); err != nil {
+	if err == nil {
+		a.trace, err = stream(folder, traceFile, warn)
+	}
+	if err == nil {
+		a.captureFile, err = stream(folder, captureFile, warn)
+	}
+	if err != nil {
 		a.abandon()
 		return nil, err
 	}
@@ -83,26 +94,31 @@ func (a *artefacts) Packet(at time.Duration, node, iface int, _ impair.Direction
 // no part of the error, but makes one if there is no other: each file is complained of once.
 func (a *artefacts) finish(run *sim.Run, result *sim.Result) ([]capture.Gap, error) {
 	gaps, err := capture.WriteProfile(func(name string) (io.WriteCloser, error) {
-		return os.Create(filepath.Join(a.dir, wiresharkDir, name))
+		return a.wireshark.create(name)
 	}, result.IKEKeys, result.ESPKeys)
 
 	var ladder, document bytes.Buffer
 	err = errors.Join(err,
-		report.Ladder(&ladder, result, report.Options{}),
+		report.Ladder(screen.New(&ladder, false), result, report.Options{}),
 		writeJSON(&document, result),
-		os.WriteFile(filepath.Join(a.dir, ladderFile), ladder.Bytes(), 0o644),
-		os.WriteFile(filepath.Join(a.dir, resultFile), document.Bytes(), 0o644),
+		a.dir.write(ladderFile, ladder.Bytes()),
+		a.dir.write(resultFile, document.Bytes()),
 		a.trace.finish(run.Trace().Err()),
 		a.captureFile.finish(cmp.Or(a.captureFail, a.capture.Close())),
 	)
 	if err == nil && (a.trace.warned != nil || a.captureFile.warned != nil) {
-		err = fmt.Errorf("%s lacks what could not be written", a.dir)
+		err = fmt.Errorf("%s lacks what could not be written", a.dir.path)
 	}
 	return gaps, err
 }
 
 // abandon closes what is still open, for a run that came to nothing.
 func (a *artefacts) abandon() {
+	for _, folder := range []*privateFolder{a.wireshark, a.dir} {
+		if folder != nil {
+			_ = folder.close() // nothing is written through it any more
+		}
+	}
 	for _, s := range []*streamed{a.trace, a.captureFile} {
 		if s != nil {
 			_ = s.file.Close() // the error that led here is the one to report
@@ -118,8 +134,8 @@ type streamed struct {
 	warned error // what warn was told
 }
 
-func stream(path string, warn func(error)) (*streamed, error) {
-	f, err := os.Create(path)
+func stream(folder *privateFolder, name string, warn func(error)) (*streamed, error) {
+	f, err := folder.create(name)
 	if err != nil {
 		return nil, err
 	}

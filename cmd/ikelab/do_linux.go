@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/ikelab/ikelab/cmd/ikelab/internal/screen"
 	"github.com/ikelab/ikelab/cmd/ikelab/internal/standing"
 )
 
@@ -77,7 +78,7 @@ capture says how many.`,
 
 // captureLinks is capture, its command line being read.
 func captureLinks(ctx context.Context, std stdio, lab string, links []string, file, keys string) error {
-	out := std.out
+	out := screen.Raw(std.out)
 	if f := asFile(out); file == "-" && f != nil && term.IsTerminal(int(f.Fd())) {
 		return usageError("a capture is nothing for a terminal; write it to a file with -w FILE, or pipe it into wireshark -k -i -")
 	}
@@ -109,7 +110,7 @@ type lateFile struct {
 func (f *lateFile) Write(b []byte) (int, error) {
 	if f.file == nil {
 		var err error
-		if f.file, err = os.Create(f.path); err != nil {
+		if f.file, err = os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, privateFileMode); err != nil {
 			return 0, err
 		}
 	}
@@ -129,15 +130,18 @@ func writeKeys(dir string, files map[string]string) error {
 	if dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	var names []string
+	for name := range files {
+		names = append(names, filepath.Base(name))
+	}
+	folder, err := openPrivate(dir, names...)
+	if err != nil {
 		return err
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), []byte(text), 0o600); err != nil {
-			return err
-		}
+		err = errors.Join(err, folder.write(filepath.Base(name), []byte(text)))
 	}
-	return nil
+	return errors.Join(err, folder.close())
 }
 
 // sayCaptured says what a capture came to, to standard error.

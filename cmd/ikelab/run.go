@@ -46,8 +46,8 @@ output are
 In virtual time the same lab, seed and version give the same digest on every machine.
 
 --out DIR writes result.json, trace.jsonl, capture.pcapng, ladder.txt, and wireshark/ with
-the keys and settings that show the capture decrypted. Files of an earlier run are replaced,
-others are left alone.
+the keys and settings that show the capture decrypted, all for your eyes alone. Files of an
+earlier run are replaced, others are left alone; links are not followed.
 
 An interrupt (Ctrl-C), or a terminal that goes, ends the run, which then writes and prints
 what it has; a second one ends the program at once.`,
@@ -98,7 +98,7 @@ func runLab(ctx context.Context, std stdio, lab string, f runFlags) error {
 			show.stop() // two cannot write to one terminal
 			_, _ = fmt.Fprintf(std.err, "ikelab: --out: %v; the run goes on without that file\n", err)
 		}); err != nil {
-			return internalError("--out: %w", err)
+			return outError("--out", err)
 		}
 		defer files.abandon()
 		opt.Trace.Sink = files.trace
