@@ -157,6 +157,10 @@ func hostProbes() []probe {
 // netnsError gives a reason for which a lab cannot be had in namespaces its exit status: where the host lacks
 // something that doctor knows, that is the reason.
 func netnsError(ctx context.Context, err error) error {
+	var need *netns.NeedError
+	if errors.As(err, &need) {
+		return capabilityError("%w", err)
+	}
 	for _, c := range examine(ctx, netnsProbes()) {
 		if !c.OK && c.Name != "udp-segmentation" && c.Name != "ipv6" {
 			return capabilityError("this host lacks %s: %s; cure: %s (%w)", c.Name, c.Found, c.Cure, err)

@@ -53,6 +53,10 @@ func statusOf(err error) int {
 	if err == nil {
 		return exitOK
 	}
+	var lack interface{ HostLacks() string }
+	if errors.As(err, &lack) {
+		return exitCapability // whoever it went through
+	}
 	var s *statusError
 	if errors.As(err, &s) {
 		return s.status

@@ -119,6 +119,15 @@ func refuse(plan *topology.Plan) error {
 			errs = append(errs, fmt.Errorf("node %q: implementation %q cannot be run in namespaces; use %q or %q",
 				node.Name, node.Implementation, topology.ImplementationIkelab, topology.ImplementationHost))
 		}
+		devices := map[string]string{}
+		for i, device := range deviceNames(node) {
+			name := node.Interfaces[i].Name
+			if other, taken := devices[device]; taken {
+				errs = append(errs, fmt.Errorf("node %q: interfaces %q and %q would both be called %q, because Linux has names of at most %d bytes; rename one of them",
+					node.Name, other, name, device, deviceNameMax))
+			}
+			devices[device] = name
+		}
 		for _, iface := range node.Interfaces {
 			if err := iface.Link.Validate(); err != nil {
 				errs = append(errs, fmt.Errorf("node %q: interface %q: %w", node.Name, iface.Name, err))

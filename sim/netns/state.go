@@ -48,7 +48,7 @@ func StateDir() string {
 // is checked as CheckState does.
 func MakeState() error {
 	dir := StateDir()
-	if err := checkWay(dir); err != nil {
+	if err := CheckState(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, folderMode); err != nil {
@@ -62,6 +62,12 @@ func MakeState() error {
 // place. Modes that an older version left too wide are made narrow. A folder that is
 // not there is in order.
 func CheckState() error {
+	if _, err := os.UserCacheDir(); err != nil && os.Geteuid() != 0 && os.Getenv("IKELAB_STATE_DIR") == "" && os.Getenv("XDG_RUNTIME_DIR") == "" {
+		return &NeedError{
+			What: fmt.Sprintf("there is no place for the state of labs: user id %d has no HOME (%v)", os.Geteuid(), err),
+			Cure: "set HOME, or let IKELAB_STATE_DIR name a folder that is yours",
+		}
+	}
 	dir := StateDir()
 	if err := checkWay(dir); err != nil {
 		return err
