@@ -66,7 +66,7 @@ type Lab struct {
 	// lostBefore are the packets that devices had lost when the lab's time began.
 	lostBefore []map[string]uint64
 	tapMu      sync.Mutex
-	tapping    int // who asked for Tapping
+	tapping    map[endpoint]int // how many ask for Tapping
 	forker     *forker
 	byHand     sync.Mutex  // held while a person's action is carried out
 	running    []*exec.Cmd // by process of the plan; Drive's alone
@@ -104,6 +104,14 @@ func Create(r *sim.Run, opt Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := enoughDescriptors(plan); err != nil {
+		return nil, err
+	}
+	if opt.Standing { // a run has a name of its own
+		if err := noOlderLab(plan.Lab.Name); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := Sweep(); err != nil {
 		return nil, fmt.Errorf("clearing away what an earlier lab left behind: %w", err)
 	}
@@ -112,7 +120,7 @@ func Create(r *sim.Run, opt Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{
-		run: r, opt: opt, claim: c, segments: segments, ports: map[endpoint]*port{},
+		run: r, opt: opt, claim: c, segments: segments, ports: map[endpoint]*port{}, tapping: map[endpoint]int{},
 		stations: make([]*station, len(plan.Nodes)), watchers: make([]*watcher, len(plan.Nodes)), hosts: make([]*host.Host, len(plan.Nodes)), sockets: make([]*sockets, len(plan.Nodes)),
 		lives: make([]int, len(plan.Nodes)), running: make([]*exec.Cmd, len(plan.Processes)), forker: newForker(c.mark()), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}),
 	}
@@ -359,19 +367,21 @@ func (l *Lab) plug(at endpoint, up bool) error {
 	return nil
 }
 
-// watches says whether anybody asks what passes a node's interfaces: the invariants do
-// where there are policies, and a tap does everywhere.
-func (l *Lab) watches(n int) bool {
-	return l.opt.Tap != nil && !l.opt.Standing || l.tapping > 0 || len(l.stations[n].plan.Connections) > 0
+// watches says whether anybody asks what passes an interface: the invariants do at nodes
+// that have policies, and a tap does everywhere; in a lab that stands, nobody but who is
+// Tapping. The caller holds l.tapMu once the lab has begun.
+func (l *Lab) watches(at endpoint) bool {
+	if l.opt.Standing {
+		return l.tapping[at] > 0
+	}
+	return l.opt.Tap != nil || len(l.stations[at.node].plan.Connections) > 0
 }
 
 // settle makes what looks at a node and sends from it.
 func (l *Lab) settle(n int) error {
 	s := l.stations[n]
-	if l.watches(n) {
-		if err := l.watch(n); err != nil {
-			return err
-		}
+	if err := l.watch(n); err != nil {
+		return err
 	}
 	l.sockets[n] = newSockets(s, func(d *node.Deliver) {
 		l.enter(func(now time.Duration) { l.run.Observe(now, n, d) })
@@ -488,7 +498,9 @@ func (l *Lab) now() time.Duration { return l.clock() }
 // transit implements world.
 func (l *Lab) transit(at endpoint, direction impair.Direction, packet []byte) {
 	l.enter(func(now time.Duration) {
-		l.run.Transit(now, at.node, at.iface, direction, packet)
+		if !l.opt.Standing { // there nothing is judged, and a capture is not to cost what judging does
+			l.run.Transit(now, at.node, at.iface, direction, packet)
+		}
 		if l.opt.Tap != nil {
 			l.opt.Tap.Packet(now, at.node, at.iface, direction, packet)
 		}

@@ -5,6 +5,8 @@ package netns
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"golang.org/x/sys/unix"
@@ -33,53 +35,69 @@ type watcher struct {
 // send, as Linux has it where nobody looks.
 const segmentsMax = 65535
 
-// watch begins to look at a node's interfaces on segments of the kernel's, if it has
-// any. Where somebody looks the kernel cuts large segments before they leave, so that
-// what is seen is what is on the wire.
+// watch looks at those of a node's interfaces from now on that somebody asks about and
+// that are on segments of the kernel's.
 func (l *Lab) watch(n int) error {
 	s := l.stations[n]
 	ifaces := map[int]int{}
 	for _, segment := range l.segments {
 		for _, at := range segment.ends {
-			if at.node == n && !segment.switched {
+			if at.node == n && !segment.switched && l.watches(at) {
 				ifaces[s.links[at.iface].Attrs().Index] = at.iface
 			}
 		}
 	}
-	if len(ifaces) == 0 || l.watchers[n] != nil {
+	w := l.watchers[n]
+	switch {
+	case w == nil && len(ifaces) == 0:
 		return nil
+	case w == nil:
+		var err error
+		if w, err = newWatcher(s, n, ifaces); err != nil {
+			return err
+		}
+		l.watchers[n] = w
+		if err := s.limitSegments(ifaces, segmentsWatched()); err != nil {
+			return err
+		}
+		if !l.boxRuns {
+			err = l.box.watch(w)
+		} else {
+			l.box.do(func() { err = l.box.watch(w) })
+		}
+		if err != nil {
+			return fmt.Errorf("node %q: packet socket: %w", s.plan.Name, err)
+		}
+		return nil
+	case len(ifaces) == 0:
+		l.watchers[n] = nil
+		l.box.do(func() {
+			delete(l.box.watchers, w.fd)
+			_ = unix.Close(w.fd)
+		})
+		return s.limitSegments(w.ifaces, segmentsMax)
 	}
-	w, err := newWatcher(s, n, ifaces)
-	if err != nil {
-		return err
-	}
-	l.watchers[n] = w
-	if err := s.limitSegments(ifaces, 1); err != nil {
-		return err
-	}
-	if !l.boxRuns {
-		err = l.box.watch(w)
-	} else {
-		l.box.do(func() { err = l.box.watch(w) })
-	}
-	if err != nil {
-		return fmt.Errorf("node %q: packet socket: %w", s.plan.Name, err)
-	}
-	return nil
+	// The socket stays: nobody who looks already misses anything.
+	before := w.ifaces
+	err := w.filter(ifaces)
+	l.box.do(func() { w.ifaces = ifaces })
+	return errors.Join(err, s.limitSegments(before, segmentsMax), s.limitSegments(ifaces, segmentsWatched()))
 }
 
-// unwatch ends that.
-func (l *Lab) unwatch(n int) error {
-	w := l.watchers[n]
-	if w == nil {
-		return nil
+// segmentsWatched is how many segments a packet may have that an interface is given to
+// send where somebody looks. What is seen is what would be on a wire, because the box
+// cuts what the kernel leaves whole; but before Linux 6.2 a packet socket cannot tell how
+// UDP was to be cut, and there the kernel cuts everything itself.
+func segmentsWatched() int {
+	var u unix.Utsname
+	var major, minor int
+	if err := unix.Uname(&u); err == nil {
+		_, err = fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+		if err == nil && (major > 6 || major == 6 && minor >= 2) {
+			return segmentsMax
+		}
 	}
-	l.watchers[n] = nil
-	l.box.do(func() {
-		delete(l.box.watchers, w.fd)
-		_ = unix.Close(w.fd)
-	})
-	return l.stations[n].limitSegments(w.ifaces, segmentsMax)
+	return 1
 }
 
 // limitSegments bounds what interfaces are given to send at once.
@@ -92,28 +110,29 @@ func (s *station) limitSegments(ifaces map[int]int, segments int) error {
 	return nil
 }
 
-// Tapping says that somebody wants Options.Tap to see every packet from now on, or with
-// false that he does not any more. Without it a lab that stands looks at no packet that
-// nobody asks for, which would cost most of what its links can carry. It is safe for
-// concurrent use.
-func (l *Lab) Tapping(on bool) error {
+// Tapping says that somebody wants Options.Tap to see every packet at the interfaces that
+// wanted names, by their places in the plan, from now on; or with on false that he does
+// not any more. Without it a lab that stands looks at no packet that nobody asks for,
+// which would cost most of what its links can carry. It is safe for concurrent use.
+func (l *Lab) Tapping(on bool, wanted func(node, iface int) bool) error {
 	l.tapMu.Lock()
 	defer l.tapMu.Unlock()
-	change := l.watch
-	if on {
-		l.tapping++
-	} else {
-		l.tapping--
-		change = func(n int) error {
-			if l.watches(n) {
-				return nil
-			}
-			return l.unwatch(n)
-		}
+	by := 1
+	if !on {
+		by = -1
 	}
 	var errs []error
-	for n := range l.stations {
-		errs = append(errs, change(n))
+	for n, s := range l.stations {
+		changes := false
+		for i := range s.plan.Interfaces {
+			if wanted(n, i) {
+				l.tapping[endpoint{n, i}] += by
+				changes = true
+			}
+		}
+		if changes {
+			errs = append(errs, l.watch(n))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -139,6 +158,9 @@ func newWatcher(s *station, node int, ifaces map[int]int) (*watcher, error) {
 		// check them. The header says so, and they can be completed.
 		err = unix.SetsockoptInt(w.fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1)
 	}
+	if err == nil {
+		err = w.filter(ifaces)
+	}
 	if err != nil {
 		if w.fd >= 0 {
 			_ = unix.Close(w.fd)
@@ -146,6 +168,27 @@ func newWatcher(s *station, node int, ifaces map[int]int) (*watcher, error) {
 		return nil, fmt.Errorf("node %q: packet socket: %w", s.plan.Name, err)
 	}
 	return w, nil
+}
+
+// ifacesFilteredMax bounds the interfaces of which the kernel tells those that matter; a
+// filter may have 4,096 instructions.
+const ifacesFilteredMax = 1024
+
+// filter keeps from the socket what passes other interfaces, before the kernel copies it.
+func (w *watcher) filter(ifaces map[int]int) error {
+	if len(ifaces) > ifacesFilteredMax {
+		return nil // look leaves out what it does not know
+	}
+	const interfaceIndex = 0xfffff000 + 8 // SKF_AD_OFF + SKF_AD_IFINDEX, linux/filter.h
+	const whole = 1 << 18
+	code := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: interfaceIndex}}
+	for _, index := range slices.Sorted(maps.Keys(ifaces)) {
+		code = append(code,
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(index), Jf: 1},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: whole})
+	}
+	code = append(code, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K})
+	return unix.SetsockoptSockFprog(w.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
 }
 
 func htons(v uint16) uint16 { return v<<8 | v>>8 }

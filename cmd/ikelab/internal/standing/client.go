@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,8 @@ type Client struct {
 	// ctx ends the connection until unbind is called; then who called it does.
 	ctx    context.Context
 	unbind func() bool
+	// patience is AnswerTimeout, but for tests.
+	patience time.Duration
 }
 
 // AnswerTimeout is how long a holder may take to answer what it can answer at once. One that is stopped never does.
@@ -83,7 +86,7 @@ func (c *Client) trust() error {
 
 func newClient(ctx context.Context, conn *net.UnixConn) *Client {
 	unbind := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	return &Client{conn: conn, in: bufio.NewReaderSize(conn, tapBatchBytes), ctx: ctx, unbind: unbind}
+	return &Client{conn: conn, in: bufio.NewReaderSize(conn, tapBatchBytes), ctx: ctx, unbind: unbind, patience: AnswerTimeout}
 }
 
 // Close ends the connection, and what was asked over it.
@@ -298,11 +301,23 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 	}
 	stopped := func() bool { return false }
 	defer func() { stopped() }()
+	var stopping atomic.Bool
+	// Once it is to stop, a holder that says nothing is not waited for. What w takes of the time does not count: a
+	// reader may want minutes for what has come already.
+	patience := func() error {
+		if !stopping.Load() {
+			return nil
+		}
+		return c.reason(c.conn.SetReadDeadline(time.Now().Add(c.patience)))
+	}
 	var data []byte
 	if err := c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout)); err != nil {
 		return Captured{}, c.reason(err)
 	}
 	for {
+		if err := patience(); err != nil {
+			return Captured{}, err
+		}
 		r, err := c.next()
 		var f *Failure
 		if err != nil && data != nil && !errors.As(err, &f) && !errors.Is(err, ErrNoAnswer) {
@@ -319,9 +334,9 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 				return Captured{}, c.ctx.Err()
 			}
 			stopped = context.AfterFunc(ctx, func() {
+				stopping.Store(true)
 				_ = c.say(more{Stop: true}) // and if nobody hears it, it is over anyway
-				// A holder that does not answer is not waited for.
-				_ = c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout))
+				_ = patience()              // of who reads already; one that is closed is over
 			})
 		}
 		if r.Profile != nil {
@@ -333,6 +348,9 @@ func (c *Client) Capture(ctx context.Context, links []string, w io.Writer, keys 
 			return Captured{Packets: r.Packets, Dropped: r.Dropped, Unseen: r.Unseen, Ended: ctx.Err() == nil}, nil
 		}
 		if r.Bytes > 0 {
+			if err := patience(); err != nil {
+				return Captured{}, err
+			}
 			data = slices.Grow(data[:0], r.Bytes)[:r.Bytes]
 			if _, err := io.ReadFull(c.in, data); err != nil {
 				return Captured{}, c.reason(err)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // testClient answers a client and its connection's other end.
@@ -90,3 +91,43 @@ func TestContextEndsWaiting(t *testing.T) {
 		}
 	}
 }
+
+// TestStopWaitsForPacketsAlone: a capture that is stopped while its reader is slow comes to its end, however long the
+// reader takes for what has come; only a holder that says nothing is not waited for.
+func TestStopWaitsForPacketsAlone(t *testing.T) {
+	t.Parallel()
+	const patience = 3 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	c, holder := testClient(t, t.Context())
+	c.patience = patience
+	part := bytes.Repeat([]byte("x"), 2*tapBatchBytes) // more than the client has read before it writes
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		err := holder.send(reply{Started: true}, 0)
+		for range 3 {
+			err = errors.Join(err, holder.send(reply{Bytes: len(part)}, 0, part...))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		holder.end(reply{Packets: 3})
+	})
+	var out bytes.Buffer
+	slow := writerFunc(func(b []byte) (int, error) {
+		if out.Len() == 0 {
+			cancel()
+			time.Sleep(patience + patience/2) // a slow reader; longer changes nothing
+		}
+		return out.Write(b)
+	})
+	came, err := c.Capture(ctx, nil, slow, nil)
+	c.Close() // whoever still sends is done, too
+	sending.Wait()
+	if err != nil || came.Packets != 3 || came.Ended || out.Len() != 3*len(part) {
+		t.Errorf("the capture came to %+v, %v, with %d bytes", came, err, out.Len())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }

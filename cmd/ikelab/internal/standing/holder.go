@@ -468,13 +468,13 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 	if spec == nil {
 		spec = &captureSpec{}
 	}
-	one, interfaces, err := newTap(c.held.plan, spec.Links)
+	one, _, err := newTap(c.held.plan, c.held.lab.State().Epoch, spec.Links)
 	if err != nil {
 		c.fail(err)
 		return
 	}
-	err = c.held.lab.Tapping(true)
-	defer func() { _ = c.held.lab.Tapping(false) }() // the lab may be gone by then
+	err = c.held.lab.Tapping(true, one.wants)
+	defer func() { _ = c.held.lab.Tapping(false, one.wants) }() // the lab may be gone by then
 	c.held.taps.add(one)
 	unseen := c.held.lab.Unseen() // by those who captured before
 	var keys map[string]string
@@ -505,7 +505,9 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 		for range said { // until the client is gone
 		}
 	}()
-	packets, err := one.pump(c.held.lab.State().Epoch, interfaces, stop, func(data []byte) error {
+	// Few large messages cost less than many small ones; what a socket refuses it does with as it is.
+	_ = c.conn.SetWriteBuffer(tapBatchBytes)
+	err = one.pump(stop, func(data []byte) error {
 		return c.send(reply{Bytes: len(data)}, 0, data...)
 	})
 	if err != nil {
@@ -516,5 +518,6 @@ func (c *client) capture(in *json.Decoder, spec *captureSpec) {
 		c.fail(err)
 		return
 	}
-	c.end(reply{Packets: packets, Dropped: one.dropped.Load(), Unseen: c.held.lab.Unseen() - unseen, Profile: keys})
+	packets, dropped := one.counts()
+	c.end(reply{Packets: packets, Dropped: dropped, Unseen: c.held.lab.Unseen() - unseen, Profile: keys})
 }

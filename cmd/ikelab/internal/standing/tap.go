@@ -17,10 +17,9 @@ import (
 )
 
 const (
-	// tapPacketsMax and tapBytesMax bound what waits for a reader of a capture.
-	tapPacketsMax = 32768
-	tapBytesMax   = 32 << 20
-	// tapBatchBytes is about how much is sent at once where there is more.
+	// tapBytesMax bounds what waits for a reader of a capture, as it is sent to it.
+	tapBytesMax = 32 << 20
+	// tapBatchBytes is how much is sent at once where there is more.
 	tapBatchBytes = 256 << 10
 )
 
@@ -32,42 +31,63 @@ type taps struct {
 
 var _ sim.Tap = (*taps)(nil)
 
-// tap is one capture.
+// tap is one capture. Packets are written into it as the file has them, once, by who sees them; the one who sends takes
+// all that there is.
 type tap struct {
-	numbers [][]int // the capture's number of a node's interface, -1 for one that is not wanted
-	queue   chan tapped
-	waiting atomic.Int64 // bytes
-	dropped atomic.Uint64
+	numbers [][]int       // the capture's number of a node's interface, -1 for one that is not wanted
+	ready   chan struct{} // that there is something to send
+
+	mu      sync.Mutex
+	file    *capture.Writer // over waiting
+	waiting batches
+	spare   batches // were sent, and are written to again
+	packets uint64
+	dropped uint64
 }
 
-type tapped struct {
-	at     time.Duration
-	number int
-	packet []byte
-}
+// batches are parts of a file that follow each other, all but the last tapBatchBytes long. One large buffer that grows
+// would be copied and cleared by who sees the packets, on the thread that carries the lab's links.
+type batches [][]byte
 
-// Packet implements sim.Tap. It never waits.
+// bytes is how much is in them, or a little more.
+func (b batches) bytes() int { return len(b) * tapBatchBytes }
+
+// wants says whether the capture is of an interface, by its places in the plan.
+func (t *tap) wants(node, iface int) bool { return t.numbers[node][iface] >= 0 }
+
+// Packet implements sim.Tap. It never waits for a reader.
 func (t *taps) Packet(at time.Duration, node, iface int, _ impair.Direction, packet []byte) {
 	list := t.list.Load()
 	if list == nil {
 		return
 	}
 	for _, one := range *list {
-		number := one.numbers[node][iface]
-		if number < 0 {
-			continue
-		}
-		if one.waiting.Load() > tapBytesMax {
-			one.dropped.Add(1)
-			continue
-		}
-		select {
-		case one.queue <- tapped{at, number, slices.Clone(packet)}:
-			one.waiting.Add(int64(len(packet)))
-		default:
-			one.dropped.Add(1)
+		if one.wants(node, iface) {
+			one.take(at, one.numbers[node][iface], packet)
 		}
 	}
+}
+
+// take keeps a packet, or counts it where too much is waiting already.
+func (t *tap) take(at time.Duration, number int, packet []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waiting.bytes() > tapBytesMax || t.file.Packet(at, number, packet) != nil { // the only error is one of the caller's
+		t.dropped++
+		return
+	}
+	t.packets++
+	select {
+	case t.ready <- struct{}{}:
+	default:
+	}
+}
+
+// counts are the packets that were kept, and those for which there was no room.
+func (t *tap) counts() (packets, dropped uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.packets, t.dropped
 }
 
 func (t *taps) change(f func([]*tap) []*tap) {
@@ -91,10 +111,11 @@ func (t *taps) remove(one *tap) {
 	t.change(func(l []*tap) []*tap { return slices.DeleteFunc(l, func(o *tap) bool { return o == one }) })
 }
 
-// newTap chooses links, by node and interface as in "gw.wan"; none is all. Interfaces gets their names, in the
-// order of their numbers.
-func newTap(plan *topology.Plan, links []string) (one *tap, interfaces []string, err error) {
-	one = &tap{queue: make(chan tapped, tapPacketsMax)}
+// newTap chooses links, by node and interface as in "gw.wan"; none is all. Packets are stamped from the epoch on.
+// interfaces are the names of those chosen, in the order of their numbers.
+func newTap(plan *topology.Plan, epoch time.Time, links []string) (one *tap, interfaces []string, err error) {
+	one = &tap{ready: make(chan struct{}, 1)}
+	one.file = capture.NewWriter(batchesOf{one}, epoch)
 	var all []string
 	found := map[string]bool{}
 	for _, n := range plan.Nodes {
@@ -112,7 +133,7 @@ func newTap(plan *topology.Plan, links []string) (one *tap, interfaces []string,
 				}
 			}
 			if chosen {
-				numbers[i] = len(interfaces)
+				numbers[i] = one.file.AddInterface(name)
 				interfaces = append(interfaces, name)
 			}
 		}
@@ -147,61 +168,60 @@ func (f *profileFile) Close() error {
 	return nil
 }
 
-// pump sends what a tap gets until stop is closed, and then what still waits. It answers how many packets it sent.
-func (t *tap) pump(epoch time.Time, interfaces []string, stop <-chan struct{}, send func([]byte) error) (packets uint64, err error) {
-	var out bytes.Buffer
-	w := capture.NewWriter(&out, epoch)
-	for _, name := range interfaces {
-		w.AddInterface(name)
-	}
-	flush := func() error {
-		if err := w.Flush(); err != nil || out.Len() == 0 {
-			return err
+// batchesOf writes into what waits. The caller holds the tap's mu.
+type batchesOf struct{ *tap }
+
+// Write implements io.Writer.
+func (b batchesOf) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		last := len(b.waiting) - 1
+		if last < 0 || len(b.waiting[last]) == tapBatchBytes {
+			b.waiting = append(b.waiting, b.empty())
+			last++
 		}
-		err := send(out.Bytes())
-		out.Reset()
+		n := min(tapBatchBytes-len(b.waiting[last]), len(rest))
+		b.waiting[last] = append(b.waiting[last], rest[:n]...)
+		rest = rest[n:]
+	}
+	return len(p), nil
+}
+
+// empty is a batch to write to. The caller holds t.mu.
+func (t *tap) empty() []byte {
+	last := len(t.spare) - 1
+	if last < 0 {
+		return make([]byte, 0, tapBatchBytes)
+	}
+	b := t.spare[last]
+	t.spare = t.spare[:last]
+	return b[:0]
+}
+
+// pump sends what a tap gets until stop is closed, and then what still waits.
+func (t *tap) pump(stop <-chan struct{}, send func([]byte) error) error {
+	var sent batches
+	// all sends all that waits, and at first the head, so that a reader knows at once what this is.
+	all := func() error {
+		t.mu.Lock()
+		err := t.file.Flush()
+		t.spare = append(t.spare, sent...)
+		sent, t.waiting = t.waiting, sent[:0]
+		t.mu.Unlock()
+		for _, b := range sent {
+			if err == nil {
+				err = send(b)
+			}
+		}
 		return err
 	}
-	if err := flush(); err != nil { // the head, so that a reader knows at once what this is
-		return 0, err
-	}
-	take := func(p tapped) error {
-		t.waiting.Add(-int64(len(p.packet)))
-		packets++
-		return w.Packet(p.at, p.number, p.packet)
-	}
 	for {
+		if err := all(); err != nil {
+			return err
+		}
 		select {
-		case p := <-t.queue:
-			err = take(p)
+		case <-t.ready:
 		case <-stop:
-			for err == nil {
-				select {
-				case p := <-t.queue:
-					err = take(p)
-					continue
-				default:
-				}
-				break
-			}
-			if err == nil {
-				err = flush()
-			}
-			return packets, err
-		}
-		for more := true; more && err == nil && out.Len() < tapBatchBytes; {
-			select {
-			case p := <-t.queue:
-				err = take(p)
-			default:
-				more = false
-			}
-		}
-		if err == nil {
-			err = flush()
-		}
-		if err != nil {
-			return packets, err
+			return all()
 		}
 	}
 }

@@ -20,7 +20,7 @@ func testTap(t *testing.T, links ...string) (*taps, *tap, []string) {
 	if diags.HasErrors() {
 		t.Fatal(diags.Error())
 	}
-	one, interfaces, err := newTap(plan, links)
+	one, interfaces, err := newTap(plan, time.Unix(0, 0), links)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,48 +31,45 @@ func testTap(t *testing.T, links ...string) (*taps, *tap, []string) {
 
 // TestTapNeverWaits: a reader who takes nothing costs the lab nothing, and is told what was lost.
 func TestTapNeverWaits(t *testing.T) {
-	all, one, interfaces := testTap(t)
-	packet := make([]byte, 20)
-	packet[0] = 0x45
-	const sent = tapPacketsMax + 100
-	for range sent { // blocks for ever if it waits
-		all.Packet(0, 0, 0, impair.Up, packet)
-	}
-	if got := one.dropped.Load(); got != 100 {
-		t.Errorf("%d packets are counted as lost, want 100", got)
-	}
-	stop := make(chan struct{})
-	close(stop)
-	var out bytes.Buffer
-	packets, err := one.pump(time.Unix(0, 0), interfaces, stop, func(b []byte) error { out.Write(b); return nil })
-	if err != nil || packets != tapPacketsMax {
-		t.Errorf("%d packets came out (%v), want %d", packets, err, tapPacketsMax)
-	}
-	r, err := pcapgo.NewNgReader(&out, pcapgo.DefaultNgReaderOptions)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := 0; ; n++ {
-		if _, _, err := r.ReadPacketData(); errors.Is(err, io.EOF) {
-			if n != tapPacketsMax {
-				t.Errorf("the capture has %d packets", n)
-			}
-			break
-		} else if err != nil {
+	for _, size := range []int{20, 1500, 1<<16 - 1} {
+		all, one, _ := testTap(t)
+		packet := make([]byte, size)
+		packet[0] = 0x45
+		sent := tapBytesMax/size + 100
+		for range sent { // blocks for ever if it waits
+			all.Packet(0, 0, 0, impair.Up, packet)
+		}
+		packets, dropped := one.counts()
+		if packets+dropped != uint64(sent) || dropped == 0 {
+			t.Errorf("%d bytes: of %d packets %d are kept and %d counted as lost", size, sent, packets, dropped)
+		}
+		if waiting := one.waiting.bytes(); waiting < tapBytesMax || waiting > tapBytesMax+2*tapBatchBytes {
+			t.Errorf("%d bytes: %d bytes wait, want about %d", size, waiting, tapBytesMax)
+		}
+		stop := make(chan struct{})
+		close(stop)
+		var out bytes.Buffer
+		if err := one.pump(stop, func(b []byte) error { out.Write(b); return nil }); err != nil {
+			t.Error(err)
+		}
+		r, err := pcapgo.NewNgReader(&out, pcapgo.DefaultNgReaderOptions)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if one.waiting.Load() != 0 {
-		t.Errorf("%d bytes are still waiting", one.waiting.Load())
-	}
-
-	// Large packets are bounded by their bytes.
-	large := make([]byte, 1<<16-1)
-	for range tapBytesMax/len(large) + 10 {
-		all.Packet(0, 0, 0, impair.Up, large)
-	}
-	if waiting := one.waiting.Load(); waiting > tapBytesMax+int64(len(large)) {
-		t.Errorf("%d bytes wait, more than %d", waiting, tapBytesMax)
+		read := uint64(0)
+		for ; ; read++ {
+			if _, _, err := r.ReadPacketData(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if read != packets {
+			t.Errorf("%d bytes: the capture has %d packets, want %d", size, read, packets)
+		}
+		if one.waiting.bytes() != 0 {
+			t.Errorf("%d bytes: %d bytes are still waiting", size, one.waiting.bytes())
+		}
 	}
 }
 
@@ -89,8 +86,8 @@ func TestTapChooses(t *testing.T) {
 			t.Errorf("%q chooses %q, want %q", c.links, got, c.want)
 		}
 		all.Packet(0, 0, 0, impair.Up, []byte{0x45}) // gw.lan
-		if want := strings.Count(c.want, "gw.lan"); len(one.queue) != want {
-			t.Errorf("%q: %d packets of gw.lan, want %d", c.links, len(one.queue), want)
+		if got, _ := one.counts(); int(got) != strings.Count(c.want, "gw.lan") {
+			t.Errorf("%q: %d packets of gw.lan, want %d", c.links, got, strings.Count(c.want, "gw.lan"))
 		}
 		all.remove(one)
 		if all.list.Load() != nil {
@@ -98,24 +95,23 @@ func TestTapChooses(t *testing.T) {
 		}
 	}
 	plan, _ := testSource.Load()
-	if _, _, err := newTap(plan, []string{"gw.wam"}); err == nil || !strings.Contains(err.Error(), `did you mean "gw.wan"?`) {
+	if _, _, err := newTap(plan, time.Unix(0, 0), []string{"gw.wam"}); err == nil || !strings.Contains(err.Error(), `did you mean "gw.wan"?`) {
 		t.Errorf("a link that there is not: %v", err)
 	}
 }
 
 // TestPumpFlushesEveryPacket: a packet is sent when it comes, not when a buffer is full.
 func TestPumpFlushesEveryPacket(t *testing.T) {
-	all, one, interfaces := testTap(t)
+	all, one, _ := testTap(t)
 	var sent atomic.Int64
 	chunks := make(chan int, 100)
 	stop, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, err := one.pump(time.Unix(0, 0), interfaces, stop, func(b []byte) error {
+		ended <- one.pump(stop, func(b []byte) error {
 			sent.Add(int64(len(b)))
 			chunks <- len(b)
 			return nil
 		})
-		ended <- err
 	}()
 	<-chunks // the head
 	for range 5 {
@@ -130,7 +126,8 @@ func TestPumpFlushesEveryPacket(t *testing.T) {
 	}
 	// A reader that is gone ends it.
 	gone := errors.New("gone")
-	if _, err := one.pump(time.Unix(0, 0), interfaces, stop, func([]byte) error { return gone }); !errors.Is(err, gone) {
+	all.Packet(time.Second, 1, 0, impair.Down, make([]byte, 40))
+	if err := one.pump(stop, func([]byte) error { return gone }); !errors.Is(err, gone) {
 		t.Errorf("without a reader: %v", err)
 	}
 }
