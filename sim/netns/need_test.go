@@ -132,6 +132,7 @@ network "m" { prefix = "10.1.0.0/24" }
 
 // TestOlderState: a lab that an older version of ikelab made is not stood beside, and not taken for nothing.
 func TestOlderState(t *testing.T) {
+	root(t)
 	state := t.TempDir()
 	t.Setenv("IKELAB_STATE_DIR", state)
 	if err := os.MkdirAll(filepath.Join(state, "need"), 0o755); err != nil {
