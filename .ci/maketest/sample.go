@@ -8,7 +8,7 @@ import (
 
 // sampleEvery is how often the processes of a run are looked at. What a test binary does between the last look and its
 // end is not counted; rows of the table are whole seconds.
-const sampleEvery = 100 * time.Millisecond
+const sampleEvery = 250 * time.Millisecond
 
 // clockTick is the unit of the kernel's times in /proc.
 const clockTick = time.Second / 100
