@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -146,7 +145,7 @@ expect "there is a tunnel" {
 func TestTcpdumpAgrees(t *testing.T) {
 	t.Parallel()
 	namespaces(t)
-	tool := hosttest.Program(t, "tshark")
+	hosttest.Program(t, "tshark")
 	hosttest.Program(t, "tcpdump")
 	dir := t.TempDir()
 	seen := filepath.Join(dir, "tcpdump.pcap")
@@ -157,8 +156,8 @@ func TestTcpdumpAgrees(t *testing.T) {
 	// The two look at an interface from different sides, so that packets which cross each other there may come in
 	// either order: each direction is compared by itself.
 	for _, from := range []string{"198.51.100.1", "198.51.100.2"} {
-		theirs := packetLines(t, tool, dir, seen, "ip.src == "+from)
-		ours := packetLines(t, tool, dir, filepath.Join(dir, captureFile), "frame.interface_name == \"gw-a.wan\" && ip.src == "+from)
+		theirs := packetLines(t, dir, seen, "ip.src == "+from)
+		ours := packetLines(t, dir, filepath.Join(dir, captureFile), "frame.interface_name == \"gw-a.wan\" && ip.src == "+from)
 		if len(theirs) < 30 || !slices.Equal(theirs, ours) {
 			t.Errorf("from %s tcpdump has %d packets, the capture %d:\n%s\n\n%s", from, len(theirs), len(ours),
 				strings.Join(theirs, "\n"), strings.Join(ours, "\n"))
@@ -171,23 +170,15 @@ func TestTcpdumpAgrees(t *testing.T) {
 }
 
 // packetLines is what tshark sees of each packet of a capture.
-func packetLines(t *testing.T, tool, dir, file, filter string) []string {
+func packetLines(t *testing.T, dir, file, filter string) []string {
 	t.Helper()
-	args := []string{"-r", file, "-Y", filter, "-T", "fields"}
+	args := []string{"-Y", filter, "-T", "fields"}
 	for _, field := range []string{"frame.protocols", "ip.src", "ip.dst", "ip.len", "ip.ttl", "isakmp.ispi", "isakmp.messageid", "isakmp.flags",
 		"isakmp.typepayload", "esp.spi", "esp.sequence", "icmp.type", "icmp.seq", "data.data"} {
 		args = append(args, "-e", field)
 	}
-	cmd := exec.Command(tool, args...)
-	cmd.Env = append(os.Environ(), "WIRESHARK_CONFIG_DIR="+filepath.Join(dir, wiresharkDir), "HOME="+t.TempDir())
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("tshark: %v: %s", err, errs.String())
-	}
 	var lines []string
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(hosttest.Tshark(t, file, filepath.Join(dir, wiresharkDir), args...)) {
 		// Ours is a capture of IP packets, tcpdump's one of Ethernet frames.
 		line = strings.TrimPrefix(strings.TrimSpace(line), "eth:ethertype:")
 		lines = append(lines, strings.TrimPrefix(line, "raw:"))

@@ -124,7 +124,7 @@ func TestStandingLab(t *testing.T) {
 
 // capture looks at packets of the lab as they pass, decrypted by tshark.
 func (p *place) capture(t *testing.T) {
-	tool := hosttest.Program(t, "tshark")
+	hosttest.Program(t, "tshark")
 	precious := write(t, "precious", "of last week")
 	p.refused(exitUsage, `did you mean "ga.wan"?`, "capture", "ga.wam", "-w", precious)
 	if text, err := os.ReadFile(precious); err != nil || string(text) != "of last week" {
@@ -165,7 +165,7 @@ func (p *place) capture(t *testing.T) {
 		`frame.interface_name == "ga.lan"`:                 0,
 		`esp && !esp.icv_good == 1`:                        0,
 	} {
-		if got := strings.Count(tshark(t, tool, dir, "-Y", filter), "\n"); got != want {
+		if got := strings.Count(hosttest.Tshark(t, filepath.Join(dir, captureFile), filepath.Join(dir, wiresharkDir), "-Y", filter), "\n"); got != want {
 			t.Errorf("tshark counts %d packets with %s, want %d", got, filter, want)
 		}
 	}

@@ -1,9 +1,8 @@
-package main
+package wireshark
 
 import (
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,31 +11,14 @@ import (
 	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
-// tshark reads the capture that a run wrote, with the keys that it wrote and nothing of this machine's own settings.
-func tshark(t *testing.T, tool, dir string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(tool, append([]string{"-r", filepath.Join(dir, captureFile)}, args...)...)
-	cmd.Env = append(os.Environ(), "WIRESHARK_CONFIG_DIR="+filepath.Join(dir, wiresharkDir), "HOME="+t.TempDir())
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("tshark: %v: %s", err, errs.String())
-	}
-	return string(out)
-}
-
 // TestTsharkDecrypts: with what --out writes, tshark shows the payloads of IKE_AUTH and the packets inside ESP.
 func TestTsharkDecrypts(t *testing.T) {
-	tool := hosttest.Program(t, "tshark")
+	hosttest.Program(t, "tshark")
 	for _, name := range []string{"first-tunnel", "trap", "ipv6-encap", "auth-failure"} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			if o := here(t, "run", example(name), "--out", dir); o.status != exitOK {
-				t.Fatalf("status %d: %s", o.status, o.err)
-			}
+			dir := example(t, name)
 			// Payload types of RFC 7296 section 3.2 below the Encrypted payload (46): IDi 35, AUTH 39, TSi 44.
-			auth := tshark(t, tool, dir, "-Y", "isakmp.exchangetype == 35 && isakmp.flag_i == 1 && isakmp.flag_r == 0", "-T", "fields", "-e", "isakmp.typepayload", "-e", "isakmp.id.data.fqdn")
+			auth := tshark(t, dir, "-Y", "isakmp.exchangetype == 35 && isakmp.flag_i == 1 && isakmp.flag_r == 0", "-T", "fields", "-e", "isakmp.typepayload", "-e", "isakmp.id.data.fqdn")
 			if auth == "" {
 				t.Fatal("no IKE_AUTH request in the capture")
 			}
@@ -48,13 +30,13 @@ func TestTsharkDecrypts(t *testing.T) {
 				}
 			}
 			if name == "auth-failure" {
-				if notify := tshark(t, tool, dir, "-Y", "isakmp.exchangetype == 35 && isakmp.notify.msgtype == 24"); notify == "" {
+				if notify := tshark(t, dir, "-Y", "isakmp.exchangetype == 35 && isakmp.notify.msgtype == 24"); notify == "" {
 					t.Error("tshark sees no AUTHENTICATION_FAILED")
 				}
 				return
 			}
 			for _, filter := range []string{"esp && (icmp.type == 8 || icmpv6.type == 128)", "esp && (icmp.type == 0 || icmpv6.type == 129)"} {
-				if inner := tshark(t, tool, dir, "-Y", filter); inner == "" {
+				if inner := tshark(t, dir, "-Y", filter); inner == "" {
 					t.Errorf("tshark sees no packet with %s", filter)
 				}
 			}
@@ -66,7 +48,7 @@ func TestTsharkDecrypts(t *testing.T) {
 				"is not ESP, ICMP, UDP, IKE": "!(esp || icmp || icmpv6 || udp || isakmp)",
 			}
 			filtered := func(filter string) string {
-				return tshark(t, tool, dir, "-Y", filter, "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE")
+				return tshark(t, dir, "-Y", filter, "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE")
 			}
 			// tshark's start is what costs: one question for all, and each alone where something is wrong.
 			if filtered("("+strings.Join(slices.Sorted(maps.Values(wrong)), ") || (")+")") != "" {
@@ -81,7 +63,7 @@ func TestTsharkDecrypts(t *testing.T) {
 			if err := os.RemoveAll(filepath.Join(dir, wiresharkDir)); err != nil {
 				t.Fatal(err)
 			}
-			if inner := tshark(t, tool, dir, "-Y", "esp && (icmp || icmpv6)"); inner != "" {
+			if inner := tshark(t, dir, "-Y", "esp && (icmp || icmpv6)"); inner != "" {
 				t.Errorf("without keys tshark sees\n%s", inner)
 			}
 		})

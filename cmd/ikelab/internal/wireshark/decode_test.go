@@ -1,4 +1,4 @@
-package main
+package wireshark
 
 import (
 	"regexp"
@@ -13,14 +13,11 @@ import (
 // TestDecodeAgreesWithTshark: for the captures of the examples, tshark and decode name the same payloads in the same
 // order and have the same plaintexts.
 func TestDecodeAgreesWithTshark(t *testing.T) {
-	tool := hosttest.Program(t, "tshark")
+	hosttest.Program(t, "tshark")
 	for _, name := range examples(t) {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			if o := here(t, "run", example(name), "--out", dir); o.status != exitOK {
-				t.Fatalf("status %d: %s", o.status, o.err)
-			}
-			theirs := tsharkView(t, tool, dir)
+			dir := example(t, name)
+			theirs := tsharkView(t, dir)
 			compared := 0
 			for _, l := range decoded(t, dir) {
 				if l.Kind == "other" {
@@ -80,9 +77,9 @@ func payloadNumber(t *testing.T, notation string) int {
 }
 
 // tsharkView is what tshark sees, by frame: payload types in order, and the decrypted octets without padding.
-func tsharkView(t *testing.T, tool, dir string) map[int]view {
+func tsharkView(t *testing.T, dir string) map[int]view {
 	t.Helper()
-	out := tshark(t, tool, dir, "-T", "fields", "-E", "separator=|", "-e", "frame.number",
+	out := tshark(t, dir, "-T", "fields", "-E", "separator=|", "-e", "frame.number",
 		"-e", "isakmp.typepayload", "-e", "esp.decrypted_data")
 	views := map[int]view{}
 	var encrypted []int // frames with an Encrypted payload
@@ -113,7 +110,7 @@ func tsharkView(t *testing.T, tool, dir string) map[int]view {
 		}
 	}
 	// Only raw JSON has the octets of what is inside an Encrypted payload, and it has no frame numbers.
-	raw := tshark(t, tool, dir, "-Y", "isakmp.enc.data", "-T", "jsonraw", "-j", "isakmp isakmp.typepayload isakmp.enc.decrypted")
+	raw := tshark(t, dir, "-Y", "isakmp.enc.data", "-T", "jsonraw", "-j", "isakmp isakmp.typepayload isakmp.enc.decrypted")
 	packets := strings.Split(raw, `"_index"`)[1:]
 	if len(packets) != len(encrypted) {
 		t.Fatalf("tshark has %d packets with an Encrypted payload, and then %d", len(encrypted), len(packets))
