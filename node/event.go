@@ -353,6 +353,7 @@ const (
 	DropStillHeld         DropReason = "still-held"         // waited when the run, or the node, ended
 	DropESPNoAssociation  DropReason = "esp-no-association" // the SPI is unknown
 	DropESPMalformed      DropReason = "esp-malformed"
+	DropIKEMalformed      DropReason = "ike-malformed" // at a port of IKE, and no message of any IKE
 	DropESPReplay         DropReason = "esp-replay"
 	DropESPIntegrity      DropReason = "esp-integrity"
 	DropESPSequence       DropReason = "esp-sequence-exhausted"

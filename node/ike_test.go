@@ -327,7 +327,9 @@ func TestNATKeepalives(t *testing.T) {
 func TestSendIKE(t *testing.T) {
 	send := func(n *Node, local, remote string, size int) []Output {
 		n.Handle(0, Timeout{})
-		n.act(ike.Send{Local: port(local), Remote: port(remote), Payload: make([]byte, size)})
+		payload := make([]byte, size)
+		copy(payload, ikeHeader(2, 28))
+		n.act(ike.Send{Local: port(local), Remote: port(remote), Payload: payload})
 		return n.outputs
 	}
 	for _, c := range []struct {
@@ -394,6 +396,14 @@ func TestWANGoesDown(t *testing.T) {
 	}
 }
 
+// ikeHeader is an IKE message that is nothing but a header, of a version, and that says
+// how long it is.
+func ikeHeader(major byte, length byte) []byte {
+	b := make([]byte, 28)
+	b[0], b[17], b[27] = 1, major<<4, length
+	return b
+}
+
 // TestIKEPorts shows what of the IKE ports' traffic the machine gets to see.
 func TestIKEPorts(t *testing.T) {
 	for _, c := range []struct {
@@ -402,8 +412,18 @@ func TestIKEPorts(t *testing.T) {
 		seen    bool
 		reasons []DropReason
 	}{
-		{"port 500", udp(t, "198.51.100.2:500", "198.51.100.1:500", make([]byte, 28)), true, nil},
-		{"port 4500 behind the marker", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", make([]byte, 32)), true, nil},
+		{"port 500", udp(t, "198.51.100.2:500", "198.51.100.1:500", ikeHeader(2, 28)), true, nil},
+		{"port 4500 behind the marker", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", append(make([]byte, 4), ikeHeader(2, 28)...)), true, nil},
+		{"IKEv1", udp(t, "198.51.100.2:500", "198.51.100.1:500", ikeHeader(1, 28)), true, nil},
+		{"a later IKE", udp(t, "198.51.100.2:500", "198.51.100.1:500", ikeHeader(3, 28)), true, nil},
+		{"junk at 500", udp(t, "198.51.100.2:500", "198.51.100.1:500", make([]byte, 64)), false, []DropReason{DropIKEMalformed}},
+		{"junk at 500, short", udp(t, "198.51.100.2:500", "198.51.100.1:500", make([]byte, 27)), false, []DropReason{DropIKEMalformed}},
+		{"nothing at 500", udp(t, "198.51.100.2:500", "198.51.100.1:500", nil), false, []DropReason{DropIKEMalformed}},
+		{"another length at 500", udp(t, "198.51.100.2:500", "198.51.100.1:500", ikeHeader(2, 29)), false, []DropReason{DropIKEMalformed}},
+		{"no SPI at 500", udp(t, "198.51.100.2:500", "198.51.100.1:500", append(make([]byte, 8), ikeHeader(2, 28)[8:]...)), false, []DropReason{DropIKEMalformed}},
+		{"junk at 4500 behind the marker", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", make([]byte, 68)), false, []DropReason{DropIKEMalformed}},
+		{"the marker alone", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", make([]byte, 4)), false, []DropReason{DropIKEMalformed}},
+		{"nothing at 4500", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", nil), false, []DropReason{DropESPMalformed}},
 		{"another port", udp(t, "198.51.100.2:4500", "198.51.100.1:501", make([]byte, 32)), false, []DropReason{DropPortClosed}},
 		{"port 4500 by an SPI", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", append([]byte{0, 0, 9, 9}, make([]byte, 28)...)), false, []DropReason{DropESPNoAssociation}},
 		{"port 4500, three octets", udp(t, "198.51.100.2:4500", "198.51.100.1:4500", make([]byte, 3)), false, []DropReason{DropESPMalformed}},

@@ -179,8 +179,12 @@ func (n *Node) inputNATT(p *packet, u header.UDP) {
 	}
 }
 
-// inputIKE hands an IKE message to the machine.
+// inputIKE hands an IKE message to the machine, and drops what is none.
 func (n *Node) inputIKE(p *packet, u header.UDP, message []byte) {
+	if !IsIKE(message) {
+		n.drop(p, DropIKEMalformed)
+		return
+	}
 	n.tellIKE(ike.Datagram{
 		Local:   netip.AddrPortFrom(p.key.Dst, u.DestinationPort()),
 		Remote:  netip.AddrPortFrom(p.key.Src, u.SourcePort()),

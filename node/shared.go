@@ -80,6 +80,16 @@ func ReadPacketKey(b []byte) (key PacketKey, laterFragment bool, reason DropReas
 	return p.key, p.laterFragment(), reason
 }
 
+// IsIKE reports whether what came to a port of IKE is a message of IKE, of whatever
+// version: it has a header, which says how long the message is and has an initiator's
+// SPI (RFC 7296 §3.1). The rest is the machine's to judge. Anything else is dropped as
+// ESP is that has no association, at either port: it is not worth a record of IKE, and
+// not an answer.
+func IsIKE(message []byte) bool {
+	h, err := wire.ParseHeader(message)
+	return err == nil && uint64(h.Length) == uint64(len(message)) && !h.InitiatorSPI.IsZero()
+}
+
 // ikePacketKey describes the packet that IKEPacket builds.
 func ikePacketKey(s ike.Send) PacketKey {
 	bytes := ipHeaderBytes(s.Remote.Addr()) + header.UDPMinimumSize + len(s.Payload)

@@ -227,7 +227,7 @@ func (w *inWorker) handle() {
 		if step <= 0 {
 			step = max(len(b), 1)
 		}
-		for len(b) > 0 {
+		for first := true; first || len(b) > 0; first = false { // an empty datagram is one too
 			n := min(step, len(b))
 			w.datagram(remote, b[:n:n])
 			b = b[n:]
@@ -242,20 +242,25 @@ func (w *inWorker) handle() {
 func (w *inWorker) datagram(remote netip.AddrPort, b []byte) {
 	switch {
 	case w.s.local.Port() == portIKE:
-		w.ike(remote, b)
+		w.ike(remote, b, b)
 	case w.s.local.Port() == portRawESP:
 		w.esp(remote, b, false)
 	case esp.IsKeepalive(b):
 		// It has done its work on the way.
 	case esp.IsNonESP(b):
-		w.ike(remote, b[4:])
+		w.ike(remote, b, b[4:])
 	default:
 		w.esp(remote, b, true)
 	}
 }
 
-// ike hands a message to the machine, behind everything that came before it.
-func (w *inWorker) ike(remote netip.AddrPort, message []byte) {
+// ike hands a message to the machine, behind everything that came before it, and drops
+// what is none. payload is the whole datagram's.
+func (w *inWorker) ike(remote netip.AddrPort, payload, message []byte) {
+	if !node.IsIKE(message) {
+		w.drop(outerKey(remote, w.s.local, true, len(payload)), node.DropIKEMalformed, node.ESP{})
+		return
+	}
 	w.release()
 	w.writer.flush()
 	w.h.datagram(w.s.local, remote, message)
