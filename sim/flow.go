@@ -104,10 +104,12 @@ func (f *flow) receiver() int {
 	return f.to
 }
 
-// figures are the flow's figures as of now.
-func (f *flow) figures(now time.Duration) FlowResult {
+// flowFigures are a flow's figures as of now.
+func (r *Run) flowFigures(now time.Duration, f *flow) FlowResult {
 	_, goesOn := f.due()
-	r := f.meter.figures(now, !goesOn)
-	r.Name, r.Protocol, r.From, r.To = f.Name, f.Protocol, f.Flow.From, f.Flow.To
-	return r
+	inFlight, held := r.inFlight(now, f)
+	figures := f.meter.figures(now, !goesOn, inFlight)
+	figures.Held = held
+	figures.Name, figures.Protocol, figures.From, figures.To = f.Name, f.Protocol, f.Flow.From, f.Flow.To
+	return figures
 }

@@ -29,6 +29,7 @@ type flowMeter struct {
 	reordered     uint64
 
 	seen []uint64 // one bit per sequence number; grows with what was sent
+	gone []uint64 // likewise, of what is known to have been dropped
 	next uint64   // one more than the largest sequence number that arrived
 
 	lastArrival time.Duration
@@ -69,15 +70,10 @@ func (m *flowMeter) arrivedAt(now, sentAt time.Duration, sequence uint64, size i
 	if sequence >= m.sentCount {
 		return false
 	}
-	for uint64(len(m.seen)) <= sequence/64 {
-		m.seen = append(m.seen, 0)
-	}
-	bit := uint64(1) << (sequence % 64)
-	if m.seen[sequence/64]&bit != 0 {
+	if !setBit(&m.seen, sequence) {
 		m.duplicated++
 		return true
 	}
-	m.seen[sequence/64] |= bit
 	m.received++
 	m.receivedBytes += uint64(size)
 	// RFC 4737, section 3.3: reordered when the number is smaller than the
@@ -94,6 +90,53 @@ func (m *flowMeter) arrivedAt(now, sentAt time.Duration, sequence uint64, size i
 	return true
 }
 
+// setBit sets a bit of a set that grows, and says whether it was not set.
+func setBit(set *[]uint64, n uint64) bool {
+	for uint64(len(*set)) <= n/64 {
+		*set = append(*set, 0)
+	}
+	bit := uint64(1) << (n % 64)
+	was := (*set)[n/64] & bit
+	(*set)[n/64] |= bit
+	return was == 0
+}
+
+func hasBit(set []uint64, n uint64) bool {
+	return n/64 < uint64(len(set)) && set[n/64]&(1<<(n%64)) != 0
+}
+
+// has says whether a packet has arrived.
+func (m *flowMeter) has(sequence uint64) bool { return hasBit(m.seen, sequence) }
+
+// mayCome says whether a packet has neither arrived nor is known to be dropped.
+func (m *flowMeter) mayCome(sequence uint64) bool {
+	return !m.has(sequence) && !hasBit(m.gone, sequence)
+}
+
+// droppedPacket notes that a copy of a packet was dropped. If another one arrives, that
+// counts.
+func (m *flowMeter) droppedPacket(sequence uint64) { setBit(&m.gone, sequence) }
+
+// droppedYoungest and droppedOldest note that a packet was dropped that does not show
+// its number: the last, or the first, of those that may still come.
+func (m *flowMeter) droppedYoungest() {
+	for back := uint64(1); back <= min(m.sentCount, flowSentTimesMax); back++ {
+		if m.mayCome(m.sentCount - back) {
+			m.droppedPacket(m.sentCount - back)
+			return
+		}
+	}
+}
+
+func (m *flowMeter) droppedOldest() {
+	for sequence := m.sentCount - min(m.sentCount, flowSentTimesMax); sequence < m.sentCount; sequence++ {
+		if m.mayCome(sequence) {
+			m.droppedPacket(sequence)
+			return
+		}
+	}
+}
+
 // silence notes that nothing arrived from the last arrival up to now.
 func (m *flowMeter) silence(now time.Duration) {
 	if gap := now - m.lastArrival; m.sentCount > 0 && gap > m.gap {
@@ -104,8 +147,8 @@ func (m *flowMeter) silence(now time.Duration) {
 // figures are the flow's figures as of now. ended says that the flow sends no
 // more: then its end is the last packet sent, and a silence after that is none.
 // The meter itself does not change, so that figures may be asked for while the
-// flow goes on.
-func (m *flowMeter) figures(now time.Duration, ended bool) FlowResult {
+// flow goes on. inFlight of its packets are on their way.
+func (m *flowMeter) figures(now time.Duration, ended bool, inFlight uint64) FlowResult {
 	end := now
 	if ended {
 		end = min(now, m.lastSent)
@@ -114,7 +157,6 @@ func (m *flowMeter) figures(now time.Duration, ended bool) FlowResult {
 	if tail := end - m.lastArrival; m.sentCount > 0 && tail > gap {
 		gap, gapAt = tail, m.lastArrival
 	}
-	inFlight := m.inFlight(now)
 	return FlowResult{
 		Sent:          m.sentCount,
 		Received:      m.received,
@@ -135,9 +177,10 @@ func (m *flowMeter) figures(now time.Duration, ended bool) FlowResult {
 	}
 }
 
-// inFlight counts the packets that have not arrived and left so short a time
-// before now that they may still: within the longest delay of late, or within
-// flowSilenceMin when nothing arrived yet. To call these lost would make every
+// inFlight guesses how many packets are on their way, where nobody can look: those
+// that have not arrived, that nobody is known to have dropped, and that left so short a
+// time before now that they may still arrive: within the longest delay of late, or
+// within flowSilenceMin when nothing arrived yet. To call these lost would make every
 // flow that runs to the lab's end lose its last packet.
 func (m *flowMeter) inFlight(now time.Duration) uint64 {
 	horizon := slices.Max(m.recent[:])
@@ -150,7 +193,7 @@ func (m *flowMeter) inFlight(now time.Duration) uint64 {
 		if now-m.times[sequence%flowSentTimesMax] > horizon {
 			break
 		}
-		if sequence/64 >= uint64(len(m.seen)) || m.seen[sequence/64]&(1<<(sequence%64)) == 0 {
+		if m.mayCome(sequence) {
 			count++
 		}
 	}

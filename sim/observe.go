@@ -77,6 +77,9 @@ func (r *Run) Dropped(now time.Duration, nodeIndex, iface int, direction impair.
 	if whole && r.seen.ike != nil {
 		r.ladder.fate(now, &r.seen, reason)
 	}
+	if whole {
+		r.lost(&r.seen)
+	}
 }
 
 // Unreachable notes that nobody on the network has a packet's next hop.
@@ -87,6 +90,9 @@ func (r *Run) Unreachable(now time.Duration, nodeIndex, iface int, nextHop netip
 		text("interface", r.interfaceName(nodeIndex, iface)), text("next_hop", nextHop.String()), trace.Int("bytes", len(packet)))
 	if whole && r.seen.ike != nil {
 		r.ladder.fate(now, &r.seen, "next hop unreachable")
+	}
+	if whole {
+		r.lost(&r.seen)
 	}
 }
 
@@ -153,8 +159,9 @@ func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
 	case node.EventPacketDropped, node.EventPolicyDrop:
 		state.dropped++
 		state.drops[string(e.Drop.Reason)]++
+		r.gaveUp(&e.Drop)
 		switch e.Drop.Reason {
-		case node.DropChecksum, node.DropTruncated, node.DropHeaderInvalid:
+		case node.DropChecksum, node.DropTruncated, node.DropHeaderInvalid, node.DropIKEMalformed:
 			r.ladder.discarded(now, state.plan.Name, string(e.Drop.Reason))
 		}
 	case node.EventESPIn:
@@ -169,6 +176,7 @@ func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
 			c.packetsOut++
 			c.bytesOut += uint64(e.ESP.Inner.Bytes)
 		}
+		r.seals.note(e.ESP.SPI, uint32(e.ESP.Sequence), r.flowByTraffic(trafficOf(e.ESP.Inner)))
 		r.sealed = sealed{now, r.association(nodeIndex, e.ESP.Ordinal), e.ESP.SPI, e.ESP.Sequence, e.ESP.IV, e.ESP.IVBytes}
 		r.tell(&r.sealed)
 	case node.EventInterfaceUp, node.EventInterfaceDown, node.EventAddressChanged:

@@ -70,7 +70,9 @@ type FlowResult struct {
 	ReceivedBytes uint64 `json:"received_bytes"`
 	Lost          uint64 `json:"lost"`
 	InFlight      uint64 `json:"in_flight"`
-	Duplicated    uint64 `json:"duplicated"`
+	// Held counts those of InFlight that a node holds for a tunnel.
+	Held       uint64 `json:"held,omitempty"`
+	Duplicated uint64 `json:"duplicated"`
 	// Reordered counts arrivals behind a packet that was sent later (RFC
 	// 4737, section 3).
 	Reordered uint64 `json:"reordered"`

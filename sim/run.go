@@ -49,8 +49,13 @@ type Run struct {
 	orders    []Order // reused
 	flows     []*flow
 	flowByTag map[flowTag]int
-	waiting   []waiting
-	processes []process
+	// flowByEnds finds flows whose packets do not show the tag; seals and underWay tell
+	// what is lost from what is under way.
+	flowByEnds map[flowEnds]int
+	seals      seals
+	underWay   underWay
+	waiting    []waiting
+	processes  []process
 
 	nodes       []nodeState
 	counts      eventCounts
@@ -99,7 +104,7 @@ func New(plan *topology.Plan, opt Options) (*Run, error) {
 	}
 	r := &Run{
 		plan: plan, seed: plan.Lab.Seed, until: plan.Lab.Duration,
-		byName: map[string]int{}, owner: map[netip.Addr]int{}, flowByTag: map[flowTag]int{},
+		byName: map[string]int{}, owner: map[netip.Addr]int{}, flowByTag: map[flowTag]int{}, flowByEnds: map[flowEnds]int{},
 		ikeKeysKept: map[spiPair]bool{}, espKeysKept: map[espKeysID]bool{},
 		trace: trace.NewWriter(opt.Trace), ladder: newLadder(),
 		watches: make([]topology.WatchResult, len(plan.Watches)),
@@ -159,6 +164,7 @@ func (r *Run) addFlows() error {
 		}
 		r.flowByTag[flow.tag] = i
 		r.flows = append(r.flows, flow)
+		r.nameFlowEnds(i, flow)
 		if at, ok := flow.due(); ok {
 			r.timeline.add(due{at: at, kind: dueFlow, index: i})
 		}
@@ -317,7 +323,7 @@ func (r *Run) Finish(now time.Duration, events uint64, interrupted bool, stopped
 		Unreachable: r.unreachable, IKEKeys: r.ikeKeys, ESPKeys: r.espKeys,
 	}
 	for _, f := range r.flows {
-		result.Flows = append(result.Flows, f.figures(now))
+		result.Flows = append(result.Flows, r.flowFigures(now, f))
 	}
 	for _, e := range result.Expectations {
 		r.record(e.At, -1, recordExpectation, text("name", e.Name), trace.Bool("pass", e.Pass))

@@ -43,6 +43,8 @@ type sight struct {
 	atIKE []byte
 	// keepalive says that the packet is a NAT keepalive (RFC 3948, section 2.3).
 	keepalive bool
+	// inside is what follows the header of UDP or ICMP.
+	inside []byte
 	// esp is the ESP packet from its SPI on, nil when the packet carries none.
 	esp []byte
 	// icmp is the ICMP message, nil when the packet is none.
@@ -174,7 +176,7 @@ func (s *sight) lookTransport(b []byte) {
 	switch s.protocol {
 	case protocolICMP, protocolICMPv6:
 		if len(b) >= 2 {
-			s.icmp = b
+			s.icmp, s.inside = b, b[min(len(b), icmpHeaderBytes):]
 			s.srcPort = binary.BigEndian.Uint16(b)
 			s.dstPort, s.portsKnown = s.srcPort, true
 		}
@@ -184,7 +186,8 @@ func (s *sight) lookTransport(b []byte) {
 		}
 		u := header.UDP(b)
 		s.srcPort, s.dstPort, s.portsKnown = u.SourcePort(), u.DestinationPort(), true
-		s.lookUDP(u.Payload(), int(u.Length())-header.UDPMinimumSize)
+		s.inside = u.Payload()
+		s.lookUDP(s.inside, int(u.Length())-header.UDPMinimumSize)
 	case protocolESP:
 		s.esp = b
 	default:

@@ -142,7 +142,7 @@ func (c *eventCounts) sorted() []EventCount {
 func (r *Run) results(now time.Duration) topology.Results {
 	res := topology.Results{Now: now, Watches: slices.Clone(r.watches)}
 	for _, f := range r.flows {
-		m := f.figures(now)
+		m := r.flowFigures(now, f)
 		res.Flows = append(res.Flows, topology.FlowResult{
 			Sent: m.Sent, Received: m.Received, SentBytes: m.SentBytes, ReceivedBytes: m.ReceivedBytes,
 			Lost: m.Lost, Duplicated: m.Duplicated, Reordered: m.Reordered, LongestGap: m.LongestGap,

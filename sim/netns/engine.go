@@ -99,6 +99,7 @@ func (l *Lab) arm(until time.Duration) time.Duration {
 func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted bool, err error) (*sim.Result, error) {
 	lost := l.Unseen()
 	overrun := l.overruns()
+	frames, held := l.underWay()
 	// Whoever is in the middle of something is seen to its end first, and what comes
 	// later is not.
 	l.mu.Lock()
@@ -131,6 +132,13 @@ func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted
 	}
 	if progress != nil {
 		progress(sim.Progress{Now: now, Until: l.run.Until(), Events: l.box.events.Load(), Established: l.run.Established()})
+	}
+	l.run.UnderWay(false)
+	for _, packet := range frames {
+		l.run.Travelling(packet)
+	}
+	for _, packet := range held {
+		l.run.Holding(packet)
 	}
 	return l.run.Finish(end, l.box.events.Load(), interrupted, stopped), err
 }

@@ -3,6 +3,7 @@
 package netns
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/ikelab/ikelab/impair"
@@ -100,4 +101,22 @@ func (f *travelling) before(g *travelling) bool {
 		return f.at < g.at
 	}
 	return f.sequence < g.sequence
+}
+
+// underWay are copies of the packets that are on links, and of those that nodes hold for
+// a tunnel. The kernel has others, which nobody can count. The lab's lock is not held.
+func (l *Lab) underWay() (frames, held [][]byte) {
+	l.box.do(func() {
+		for i := range l.box.travels.entries {
+			if packet, ok := packetOf(l.box.travels.entries[i].frame); ok {
+				frames = append(frames, bytes.Clone(packet))
+			}
+		}
+	})
+	for n := range l.stations {
+		if h := l.host(n); h != nil {
+			h.Held(func(packet []byte) { held = append(held, bytes.Clone(packet)) })
+		}
+	}
+	return frames, held
 }

@@ -261,7 +261,11 @@ func flows(b *strings.Builder, r *sim.Result, o Options) {
 	}
 	for _, f := range shown {
 		if f.InFlight > 0 {
-			fmt.Fprintf(b, "  %s: %s under way at the end, neither received nor lost\n", f.Name, count(f.InFlight, "packet was", "packets were"))
+			held := ""
+			if f.Held > 0 {
+				held = fmt.Sprintf(", %d of them held for a tunnel", f.Held)
+			}
+			fmt.Fprintf(b, "  %s: %s under way at the end%s, neither received nor lost\n", f.Name, count(f.InFlight, "packet was", "packets were"), held)
 		}
 	}
 	if echo {

@@ -247,6 +247,17 @@ func (w *world) run(ctx context.Context, bounds Engine) (*sim.Result, error) {
 
 func (w *world) finish(now time.Duration, interrupted bool, stopped string) *sim.Result {
 	w.now = now
+	w.r.UnderWay(true)
+	w.heap.each(func(e *event) {
+		if e.packet != nil {
+			w.r.Travelling(e.packet)
+		}
+	})
+	for _, h := range w.hosts {
+		if h.node != nil {
+			h.node.Held(w.r.Holding)
+		}
+	}
 	w.progress()
 	for n := range w.hosts {
 		w.left(n)

@@ -95,6 +95,13 @@ func (h *heap[T]) pop() (key, T) {
 	return first.key, value
 }
 
+// each calls f for every value, in no order.
+func (h *heap[T]) each(f func(*T)) {
+	for _, e := range h.entries {
+		f(&h.slots[e.slot])
+	}
+}
+
 // up moves entry i towards the root until its parent comes before it.
 func (h *heap[T]) up(i int) {
 	moving := h.entries[i]

@@ -1,11 +1,16 @@
 package virtual
 
 import (
+	"context"
 	"maps"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ikelab/ikelab/impair"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/topology"
 )
@@ -101,6 +106,93 @@ func TestOrphanAfterInterruption(t *testing.T) {
 			if i := invariantOf(t, o.Result, sim.InvariantNoOrphanSA); i.Pass != test.pass {
 				t.Errorf("%v: pass is %v, want %v: %s", vars, i.Pass, test.pass, i.Why)
 			}
+		}
+	}
+}
+
+// TestUnderWay: what is under way when a lab ends is what arrives, or is lost, when it
+// goes on; and what was lost before, or is held for a tunnel, is told apart from it.
+func TestUnderWay(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		delay time.Duration
+		loss  float64
+		burst bool // the loss comes in long bursts
+		encap bool
+	}{
+		{name: "a clean line", delay: 300 * ms},
+		{name: "a lossy line", delay: 300 * ms, loss: 0.5},
+		{name: "a lossy line, in UDP", delay: 300 * ms, loss: 0.5, encap: true},
+		{name: "a line in bursts", delay: 300 * ms, loss: 0.2, burst: true},
+		{name: "a slow line", delay: 2 * time.Second},
+		{name: "a quick line, and nothing gets through", delay: 10 * ms, loss: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ended := func(until time.Duration) sim.FlowResult {
+				plan := twoGateways(0)
+				plan.Lab.Duration = 30 * time.Second
+				link := &plan.Nodes[0].Interfaces[0].Link // what it loses is lost when it leaves
+				link.Delay = test.delay
+				if test.loss > 0 {
+					link.Loss = impair.Loss{Model: impair.LossRandom, P: test.loss}
+				}
+				if test.burst {
+					link.Loss = impair.Loss{Model: impair.LossGilbertElliott, P: test.loss, R: 0.05}
+				}
+				for i := range 2 {
+					plan.Nodes[i].Connections[0].Encap = test.encap
+					plan.Nodes[i].Connections[0].Retransmit.Tries = 20
+					plan.Nodes[i].Connections[0].Retransmit.Limit = 500 * ms
+				}
+				plan.Flows[1].Stop = 20 * time.Second
+				o, err := runLab(t, plan, sim.Options{Until: until}, Engine{}, sim.EngineOptions{}, context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return o.Flows[1]
+			}
+			then, later := ended(20*time.Second), ended(30*time.Second)
+			if later.InFlight != 0 || later.Sent != then.Sent {
+				t.Fatalf("ten seconds later %d of %d are under way", later.InFlight, later.Sent)
+			}
+			if got := later.Received - then.Received; then.InFlight != got || then.Lost != later.Lost {
+				t.Errorf("%d under way and %d lost, of which %d arrived and %d were lost", then.InFlight, then.Lost, got, later.Lost)
+			}
+			if test.loss < 1 && !test.burst && then.InFlight == 0 {
+				t.Errorf("nothing is under way of %d packets", then.Sent)
+			}
+		})
+	}
+}
+
+// TestUnderWayInNodes: an interface that is down loses everything, at once; a trap holds
+// what it has room for.
+func TestUnderWayInNodes(t *testing.T) {
+	down := mustRun(t, measuresLab(t, "under-way", nil)).Flows[0]
+	if down.Lost != down.Sent || down.InFlight != 0 {
+		t.Errorf("%d of %d are lost, %d under way", down.Lost, down.Sent, down.InFlight)
+	}
+	held := mustRun(t, measuresLab(t, "under-way", map[string]string{"trap": "true"})).Flows[0]
+	if held.Sent != 60 || held.InFlight != 60 || held.Held != 60 || held.Lost != 0 {
+		t.Errorf("of %d, %d are under way, %d of them held; %d are lost", held.Sent, held.InFlight, held.Held, held.Lost)
+	}
+}
+
+// TestJunk: what is neither IKE nor ESP is counted at either port of IKE, and answered
+// at none.
+func TestJunk(t *testing.T) {
+	for port, reason := range map[uint16]string{500: "ike-malformed", 4500: "esp-no-association"} {
+		plan := measuresLab(t, "junk", nil)
+		plan.Flows[0].DestinationPort = port
+		o := mustRun(t, plan)
+		if d := cmp.Diff([]sim.DropCount{{Reason: reason, Count: 2}}, o.Nodes[1].Drops); d != "" {
+			t.Errorf("port %d: dropped (-want +got):\n%s", port, d)
+		}
+		if len(o.Exchanges) > 0 || len(o.records("b", "message-dropped")) > 0 {
+			t.Errorf("port %d: %d IKE messages were sent, %d taken for IKE", port, len(o.Exchanges), len(o.records("b", "message-dropped")))
+		}
+		for _, f := range failures(o.Result) {
+			t.Errorf("port %d: %s", port, f)
 		}
 	}
 }
