@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -215,4 +216,65 @@ func TestStoppedAndTakenAway(t *testing.T) {
 		t.Errorf("down says %q", out)
 	}
 	p.nothing(name, before)
+}
+
+// TestNothingOutlivesDown: what a command has started ends with the lab, also when it has left the session, the
+// environment and the network namespace of the lab, and when the lab's holder was killed.
+func TestNothingOutlivesDown(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	name := id("outlive")
+	lab := p.lab(name)
+	for _, tool := range []string{"env", "nsenter", "setsid", "sh", "sleep"} {
+		hosttest.Program(t, tool)
+	}
+	// Nothing else sleeps so long, and env -i leaves no other sign.
+	length := fmt.Sprintf("%d.5", 100000+os.Getpid())
+	sleepers := func() (pids []int) {
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, path := range lines {
+			line, err := os.ReadFile(path)
+			if err == nil && strings.Contains(string(line), "sleep\x00"+length) {
+				if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+					pids = append(pids, pid)
+				}
+			}
+		}
+		return pids
+	}
+	t.Cleanup(func() {
+		for _, pid := range sleepers() {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // of a test that failed
+		}
+	})
+	escape := "PATH=$PATH; env -i PATH=$PATH setsid nsenter --net=/proc/" + strconv.Itoa(os.Getpid()) + "/ns/net sh -c 'setsid sleep " + length + " >/dev/null 2>&1 & exec sleep " + length + "' >/dev/null 2>&1 &"
+	for _, kill := range []bool{false, true} {
+		if kill && ownCgroupMissing() {
+			t.Logf("a holder that is killed ends only what shows that it is the lab's, because there is no control group of version 2 to write to")
+			break
+		}
+		p.good("up", lab)
+		p.good("exec", "ha", "--", "sh", "-c", escape)
+		await(t, "the processes that escape", func() bool { return len(sleepers()) == 2 })
+		if kill {
+			p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
+		}
+		p.good("down")
+		await(t, "the end of what escaped", func() bool { return len(sleepers()) == 0 })
+		p.nothing(name, before)
+		if left, _ := filepath.Glob("/sys/fs/cgroup/*/ikelab-" + name + "-*"); len(left) > 0 {
+			t.Errorf("control groups are left: %v", left)
+		}
+	}
+}
+
+// ownCgroupMissing says that this process cannot make control groups of version 2.
+func ownCgroupMissing() bool {
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err == nil && syscall.Access(root, 2) == nil {
+			return false
+		}
+	}
+	return true
 }

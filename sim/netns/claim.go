@@ -137,6 +137,7 @@ func tryClaim(id string, r *record, force bool) (*claim, error) {
 		c.release()
 		return nil, err
 	}
+	r.cgroup = cgroupPath(id, r.token)
 	c.record = r
 	if err := c.write(ownerFile, r.text()); err != nil {
 		c.release()
@@ -355,7 +356,7 @@ func (c *claim) kill(names []string) error {
 	if r == nil {
 		r = &record{}
 	}
-	return killInside(names, r.mark(c.dir))
+	return errors.Join(clearCgroup(r.cgroup), killInside(names, r.mark(c.dir)))
 }
 
 // mark is what every command of the lab has in its environment.

@@ -47,6 +47,13 @@
 // process counts that made the lab: its number with its start (owner.go). The host's
 // own namespace is never written to.
 //
+// Commands run in a control group of their own (cgroup.go), by which all that they have
+// started is found, also when the process that made the lab was killed. Without one, a
+// process that does nothing beside the lab adopts what its commands leave behind, and in a
+// process namespace everything ends with its first process. Only where none of that is to
+// be had, and the lab's process is killed, a process can stay that has left the lab's
+// namespaces and emptied its environment.
+//
 // # What must stay true
 //
 //   - Whatever cannot be carried out is refused by name before anything is made.

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,6 +29,9 @@ type Options struct {
 	// Standing builds a lab for a person to work in: it is called by its own name, of
 	// which there is one at a time, and any link can be pulled by hand.
 	Standing bool
+	// Alone says that this process does nothing beside the lab: what it gets as children
+	// that it did not start are what the lab's commands left behind, and end with it.
+	Alone bool
 	// Tap, if not nil, sees every packet at every link end, one at a time. In a lab that
 	// stands it does while somebody asked for it by Tapping.
 	Tap sim.Tap
@@ -67,9 +70,10 @@ type Lab struct {
 	lostBefore []map[string]uint64
 	tapMu      sync.Mutex
 	tapping    map[endpoint]int // how many ask for Tapping
+	group      *os.File         // the commands' control group, nil where there is none
 	forker     *forker
-	byHand     sync.Mutex  // held while a person's action is carried out
-	running    []*exec.Cmd // by process of the plan; Drive's alone
+	byHand     sync.Mutex // held while a person's action is carried out
+	running    []*Started // by process of the plan; Drive's alone
 
 	// hosts are the nodes' processes, nil for one that is dead.
 	hostsMu sync.Mutex
@@ -122,7 +126,11 @@ func Create(r *sim.Run, opt Options) (*Lab, error) {
 	l := &Lab{
 		run: r, opt: opt, claim: c, segments: segments, ports: map[endpoint]*port{}, tapping: map[endpoint]int{},
 		stations: make([]*station, len(plan.Nodes)), watchers: make([]*watcher, len(plan.Nodes)), hosts: make([]*host.Host, len(plan.Nodes)), sockets: make([]*sockets, len(plan.Nodes)),
-		lives: make([]int, len(plan.Nodes)), running: make([]*exec.Cmd, len(plan.Processes)), forker: newForker(c.mark()), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}),
+		lives: make([]int, len(plan.Nodes)), running: make([]*Started, len(plan.Processes)), group: openCgroup(c.record.cgroup), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}),
+	}
+	l.forker = newForker(c.mark(), l.group)
+	if l.group == nil && opt.Alone {
+		l.forker.adopt()
 	}
 	if opt.Standing {
 		for range plan.Nodes {
@@ -549,7 +557,7 @@ func (l *Lab) Close() error {
 			return nil
 		})
 		l.forker.stop() // which ends the processes, but for those that have other rights
-		errs = append(errs, l.claim.killProcesses())
+		errs = append(errs, l.claim.killProcesses(), l.forker.endAdopted())
 		l.waiting.Wait()
 		for _, s := range l.sockets {
 			if s != nil {
@@ -569,6 +577,9 @@ func (l *Lab) Close() error {
 		}
 		if l.hub != nil {
 			l.hub.close()
+		}
+		if l.group != nil {
+			_ = l.group.Close() // only opened
 		}
 		errs = append(errs, l.claim.remove())
 		err = errors.Join(errs...)

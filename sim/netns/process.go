@@ -26,14 +26,22 @@ import (
 type forker struct {
 	// mark is a variable in the environment of every command, by which what a command
 	// leaves behind is known although it has gone to a namespace of its own.
-	mark     string
+	mark string
+	// group is the control group that commands start in, nil where there is none.
+	group    *os.File
 	requests chan func()
 	stopped  chan struct{}
 	once     sync.Once
+
+	// adopting says that this process gets what its commands leave behind, for want of a
+	// group. It has no other children but those that it started here.
+	adopting bool
+	mu       sync.Mutex     // held while a command starts, so that none is taken for adopted
+	own      map[int]uint64 // the commands' numbers and starts
 }
 
-func newForker(mark string) *forker {
-	f := &forker{mark: mark, requests: make(chan func()), stopped: make(chan struct{})}
+func newForker(mark string, group *os.File) *forker {
+	f := &forker{mark: mark, group: group, requests: make(chan func()), stopped: make(chan struct{}), own: map[int]uint64{}}
 	onThread(func() {
 		for {
 			select {
@@ -66,11 +74,59 @@ func onThread(f func()) {
 	}()
 }
 
+// adopt makes this process the parent of what its commands leave behind, as a process
+// of its own group or session for example: so it is known, and endAdopted ends it. It is
+// for a process that does nothing beside the lab. Who kills it makes orphans of them.
+func (f *forker) adopt() {
+	f.adopting = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
+}
+
+// adopted says that a process is a child of this one that was not started here. The
+// caller holds f.mu.
+func (f *forker) adopted(pid int) bool {
+	stat, err := readStat(pid)
+	if err != nil || stat.parent != os.Getpid() {
+		return false
+	}
+	start, own := f.own[pid]
+	return !own || start != stat.start
+}
+
+// reap forgets adopted processes that have ended.
+func (f *forker) reap() {
+	if !f.adopting {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, pid := range processes() {
+		if stat, err := readStat(pid); err == nil && stat.ended() && f.adopted(pid) {
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // nobody asks how
+		}
+	}
+}
+
+// endAdopted ends adopted processes, and those that become so by it. Nothing is started
+// any more.
+func (f *forker) endAdopted() error {
+	if !f.adopting {
+		return nil
+	}
+	f.mu.Lock()
+	ended := killAll(f.adopted)
+	f.mu.Unlock()
+	f.reap()
+	if !ended {
+		return errors.New("processes that the lab's commands left behind do not end")
+	}
+	return nil
+}
+
 // stop ends the thread, and with it what was started and still runs.
 func (f *forker) stop() { f.once.Do(func() { close(f.stopped) }) }
 
 // start starts a command inside a namespace, in a process group of its own.
-func (f *forker) start(cmd *exec.Cmd, in ns.NetNS) error {
+func (f *forker) start(cmd *exec.Cmd, in ns.NetNS) (*Started, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -81,6 +137,9 @@ func (f *forker) start(cmd *exec.Cmd, in ns.NetNS) error {
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	// The leader of a session leads a group already.
 	cmd.SysProcAttr.Setpgid = !cmd.SysProcAttr.Setsid
+	if f.group != nil {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.group.Fd())
+	}
 	catchIgnored()
 	done := make(chan error, 1)
 	request := func() {
@@ -91,7 +150,13 @@ func (f *forker) start(cmd *exec.Cmd, in ns.NetNS) error {
 		}
 		defer func() { _ = home.Close() }()
 		if err = unix.Setns(int(in.Fd()), unix.CLONE_NEWNET); err == nil {
-			err = cmd.Start()
+			f.mu.Lock()
+			if err = cmd.Start(); err == nil && f.adopting {
+				if stat, statErr := readStat(cmd.Process.Pid); statErr == nil {
+					f.own[cmd.Process.Pid] = stat.start
+				}
+			}
+			f.mu.Unlock()
 			// The thread must be back whatever became of the command.
 			if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
 				err = errors.Join(err, fmt.Errorf("leaving a network namespace: %w", back))
@@ -101,22 +166,55 @@ func (f *forker) start(cmd *exec.Cmd, in ns.NetNS) error {
 	}
 	select {
 	case f.requests <- request:
-		return <-done
+		if err := <-done; err != nil {
+			return nil, err
+		}
+		return &Started{cmd: cmd, forker: f}, nil
 	case <-f.stopped:
-		return ErrEnded
+		return nil, ErrEnded
 	}
 }
 
-// signalGroup sends a signal to a command and what it started.
-func signalGroup(cmd *exec.Cmd, signal syscall.Signal) error {
-	if cmd.Process == nil {
+// Started is a command that was started. Its methods are safe for concurrent use, but for
+// Wait, which one caller calls.
+type Started struct {
+	cmd    *exec.Cmd
+	forker *forker
+	mu     sync.Mutex
+	ended  bool // its number may be somebody else's
+}
+
+// Signal sends a signal to the command, and to what it started in its group. One that has
+// ended answers os.ErrProcessDone.
+func (s *Started) Signal(signal syscall.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
 		return os.ErrProcessDone
 	}
-	err := syscall.Kill(-cmd.Process.Pid, signal)
+	err := syscall.Kill(-s.cmd.Process.Pid, signal)
 	if errors.Is(err, syscall.ESRCH) {
 		return os.ErrProcessDone
 	}
 	return err
+}
+
+// Wait waits for the command's end, and answers its exit status as a shell has it.
+func (s *Started) Wait() int {
+	// Learn of the end without taking the number away.
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, s.cmd.Process.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	_ = s.cmd.Wait() // its state says how it ended
+	s.forker.reap()
+	return exitStatus(s.cmd.ProcessState)
 }
 
 // Exit statuses of commands that did not start, as shells have them.
@@ -130,11 +228,14 @@ const (
 func (l *Lab) process(change *sim.ProcessChange) {
 	i := change.Process
 	switch change.Do {
-	case sim.ProcessTerminate:
-		_ = signalGroup(l.running[i], syscall.SIGTERM) // it may have ended by itself
-		return
-	case sim.ProcessKill:
-		_ = signalGroup(l.running[i], syscall.SIGKILL)
+	case sim.ProcessTerminate, sim.ProcessKill:
+		signal := syscall.SIGTERM
+		if change.Do == sim.ProcessKill {
+			signal = syscall.SIGKILL
+		}
+		if l.running[i] != nil {
+			_ = l.running[i].Signal(signal) // it may have ended by itself
+		}
 		return
 	}
 	p := &l.run.Plan().Processes[i]
@@ -150,7 +251,8 @@ func (l *Lab) process(change *sim.ProcessChange) {
 	cmd.Stdout, cmd.Stderr = &processOutput{l, i, sim.ProcessOutput}, &processOutput{l, i, sim.ProcessErrorOutput}
 	// What it started may keep its outputs open for ever.
 	cmd.WaitDelay = time.Second
-	if err := l.forker.start(cmd, l.stations[n].ns); err != nil {
+	started, err := l.forker.start(cmd, l.stations[n].ns)
+	if err != nil {
 		status := statusNotExecutable
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
 			status = statusNotFound
@@ -158,11 +260,11 @@ func (l *Lab) process(change *sim.ProcessChange) {
 		l.enter(func(now time.Duration) { l.run.ProcessFailed(now, i, status, err.Error()) })
 		return
 	}
-	l.running[i] = cmd
+	l.running[i] = started
 	l.enter(func(now time.Duration) { l.run.ProcessStarted(now, i) })
 	l.waiting.Go(func() {
-		_ = cmd.Wait() // how it ended is asked of its state
-		l.enter(func(now time.Duration) { l.run.ProcessExited(now, i, exitStatus(cmd.ProcessState)) })
+		status := started.Wait()
+		l.enter(func(now time.Duration) { l.run.ProcessExited(now, i, status) })
 	})
 }
 

@@ -5,10 +5,8 @@ package netns
 import (
 	"errors"
 	"net/netip"
-	"os"
 	"os/exec"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -258,13 +256,6 @@ func (l *Lab) do(name string, a topology.Action, due func() bool) error {
 // Exec starts a command in the namespace of a node, by its place in the plan. Its
 // process leads a group of its own, or a session where the command asks for one; both
 // end with the lab. It is safe for concurrent use.
-func (l *Lab) Exec(nodeIndex int, cmd *exec.Cmd) error {
+func (l *Lab) Exec(nodeIndex int, cmd *exec.Cmd) (*Started, error) {
 	return l.forker.start(cmd, l.stations[nodeIndex].ns)
 }
-
-// Signal sends a signal to a command that Exec started, and to what that started. One
-// that has ended answers os.ErrProcessDone.
-func Signal(cmd *exec.Cmd, signal syscall.Signal) error { return signalGroup(cmd, signal) }
-
-// ExitStatus is what a shell would say of how a command ended.
-func ExitStatus(s *os.ProcessState) int { return exitStatus(s) }

@@ -88,13 +88,12 @@ node "b" {
 	send := func(want ...endpoint) {
 		t.Helper()
 		cmd := exec.Command(ping, "-c", "3", "-i", "0.01", "-s", "1200", to)
-		done := make(chan error, 1)
-		if err := l.Exec(0, cmd); err != nil {
+		started, err := l.Exec(0, cmd)
+		if err != nil {
 			t.Fatal(err)
 		}
-		go func() { done <- cmd.Wait() }()
-		if err := <-done; err != nil {
-			t.Fatal(err)
+		if status := started.Wait(); status != 0 {
+			t.Fatalf("ping ends with %d", status)
 		}
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			seen.mu.Lock()

@@ -22,7 +22,7 @@
 //   - A holder can be reached as long as its lab stands: what is missing in its folder it makes again, and when the folder
 //     is gone the lab goes. Down ends a holder that has no socket by its process, and says that a lab is down when nothing
 //     of it stands.
-//   - A command that was started for a client ends when the client does.
+//   - A command that was started for a client ends when the client does, and what it left running ends with the lab.
 //   - While a lab is being made its maker or its holder has the lock that Starting takes, so that whoever cleans up knows
 //     when to look.
 package standing

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +40,8 @@ func (c *client) exec(in *json.Decoder, spec *Command) {
 	if spec.Terminal {
 		cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true // Ctty 0 is standard input
 	}
-	if err := c.held.lab.Exec(n, cmd); err != nil {
+	started, err := c.held.lab.Exec(n, cmd)
+	if err != nil {
 		f := &Failure{KindNoStart, err.Error()}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -57,38 +57,17 @@ func (c *client) exec(in *json.Decoder, spec *Command) {
 	if err := c.send(reply{Started: true, Text: notice}, writeTimeout); err != nil {
 		c.held.log.Info("a client went as its command started", "error", err)
 	}
-	var mu sync.Mutex
-	ended := false // the process number may be somebody else's
-	signal := func(s syscall.Signal) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !ended {
-			_ = netns.Signal(cmd, s) // it may be about to end by itself
-		}
-	}
 	said := c.listen(in)
 	go func() {
 		for m := range said {
 			if m.Signal > 0 {
-				signal(syscall.Signal(m.Signal))
+				_ = started.Signal(syscall.Signal(m.Signal)) // it may be about to end by itself
 				_ = c.send(reply{Heard: true}, writeTimeout) // a client that is gone is noticed here, too
 			}
 		}
-		signal(syscall.SIGKILL) // the client is gone
+		_ = started.Signal(syscall.SIGKILL) // the client is gone
 	}()
-	// Learn of the end without taking the number away.
-	for {
-		var info unix.Siginfo
-		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	mu.Lock()
-	ended = true
-	mu.Unlock()
-	_ = cmd.Wait() // its state says how it ended
-	c.end(reply{ExitStatus: netns.ExitStatus(cmd.ProcessState)})
+	c.end(reply{ExitStatus: started.Wait()})
 }
 
 // folder is where a command starts: in its caller's folder, or in / where the caller has none that can be named, or the

@@ -100,7 +100,7 @@ func Build(spec Spec, log *slog.Logger) (*Held, error) {
 	if spec.Seed != nil {
 		h.seed = *spec.Seed
 	}
-	if h.lab, err = netns.Create(run, netns.Options{Standing: true, Tap: h.taps}); err != nil {
+	if h.lab, err = netns.Create(run, netns.Options{Standing: true, Alone: true, Tap: h.taps}); err != nil {
 		return nil, err
 	}
 	if err := h.listen(); err != nil {
