@@ -28,6 +28,7 @@ type testnet struct {
 	rules    []*rule
 	log      strings.Builder
 	problems []string
+	watch    func(node *testnode, actions []Action)              // sees every step's actions first
 	quiet    bool                                                // write no log
 	deaf     bool                                                // nothing arrives by itself
 	lie      func(e *Exchange, ps []wire.Payload) []wire.Payload // changes what is sent, nil for not this one
@@ -173,7 +174,11 @@ func (n *testnet) printf(format string, args ...any) {
 
 // step hands one event to a machine and carries out its actions.
 func (n *testnet) step(node *testnode, ev Event) {
-	for _, a := range node.machine.Step(n.now, ev) {
+	actions := node.machine.Step(n.now, ev)
+	if n.watch != nil {
+		n.watch(node, actions)
+	}
+	for _, a := range actions {
 		switch a := a.(type) {
 		case Send:
 			n.send(node, a)

@@ -54,3 +54,37 @@ func TestLivenessCountsFromTheLastPacket(t *testing.T) {
 		}
 	}
 }
+
+// What was sent through a tunnel in UDP is told to the machine, which then needs no NAT
+// keepalive (RFC 3948 §4); what was sent without UDP holds no mapping open.
+func TestESPSentIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		told   int
+	}{{"in UDP", encap, 1}, {"bare", nil, 0}} {
+		t.Run(c.name, func(t *testing.T) {
+			n := negotiated(t, c.change, nil)
+			if !n.ping(hostA, "10.2.0.9", 100) {
+				t.Fatal("no reply")
+			}
+			gw, told := n.nodes[gwA], 0
+			gw.tellESP()
+			for _, ev := range gw.ikeEvents {
+				if ev, is := ev.(ike.ESPSent); is {
+					told++
+					if ev.At != n.now || ev.SPI != gw.associations.all[0].spiIn {
+						t.Errorf("told %+v at %v", ev, n.now)
+					}
+				}
+			}
+			if told != c.told {
+				t.Errorf("told %d times, want %d", told, c.told)
+			}
+			gw.ikeEvents = nil
+			if gw.tellESP(); len(gw.ikeEvents) != 0 {
+				t.Errorf("told again: %v", gw.ikeEvents)
+			}
+		})
+	}
+}

@@ -82,3 +82,27 @@ func TestOutsideNarrowed(t *testing.T) {
 	}
 	w.seen[0].wait(t, 2, "child-installed", "")
 }
+
+// TestESPSentIsTold wants the machine to know when something was last sent in UDP, so that
+// it sends no NAT keepalive then (RFC 3948 §4).
+func TestESPSentIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, encap())
+	w.up()
+	before := w.host[0].cfg.Clock()
+	w.ping(w.inside[0], "10.2.0.2", 1)
+	h := w.host[0]
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tellESP()
+	var told []ike.ESPSent
+	for _, ev := range h.ikeEvents {
+		if ev, is := ev.(ike.ESPSent); is {
+			told = append(told, ev)
+		}
+	}
+	h.ikeEvents = nil
+	if len(told) != 1 || told[0].At < before || told[0].At > h.cfg.Clock() || told[0].SPI != h.sas.all[0].spiIn {
+		t.Errorf("told %+v, want once, after %v", told, before)
+	}
+}
