@@ -23,8 +23,10 @@ type association struct {
 	// in and out are nil once that direction has been deleted.
 	in  *esp.Inbound
 	out *esp.Outbound
-	// policy holds the agreed selectors.
+	// policy holds the agreed selectors, rank is the place of the child's own in
+	// Node.policies.
 	policy  esp.Policy
+	rank    int
 	ivBytes int
 	// seen is when a packet of this association last came, told the last such
 	// instant that the machine knows.
@@ -101,8 +103,9 @@ func (s *associations) sendsFor(by *policy) bool {
 	})
 }
 
-// install makes the ESP SAs of a CHILD_SA and puts its selectors in front of the
-// SPD, so that the newest is used for sending.
+// install makes the ESP SAs of a CHILD_SA and puts its selectors into the SPD, in front
+// of its child's policy and of older associations of it: of one child the newest sends,
+// and between children the file's order decides (RFC 4301 §4.4.1).
 func (n *Node) install(sa *ike.ChildSA) error {
 	a := &association{
 		ordinal: n.associations.installed + 1, connection: sa.Connection, child: sa.Child,
@@ -118,7 +121,8 @@ func (n *Node) install(sa *ike.ChildSA) error {
 	a.policy = esp.Policy{Name: fmt.Sprintf("association %d", a.ordinal), Action: esp.ActionProtect, Ref: int(a.ordinal),
 		Local:  Selectors(sa.LocalTS, []netip.Addr{sa.Local.Addr()}),
 		Remote: Selectors(sa.RemoteTS, []netip.Addr{sa.Remote.Addr()})}
-	if err := n.spd.Insert(0, a.policy); err != nil {
+	a.rank = slices.IndexFunc(n.policies, func(p *policy) bool { return p.connection == a.connection && p.child == a.child })
+	if err := n.spd.Insert(n.place(a.rank), a.policy); err != nil {
 		return err
 	}
 	n.associations.installed++

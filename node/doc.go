@@ -23,14 +23,15 @@
 //
 // Every child of every connection is a PROTECT policy from the start (RFC 4301
 // §4.4.1), whatever its start_action: its traffic leaves by an association or not
-// at all, and what comes in clear but should not have is dropped. Each association
-// puts its agreed selectors in front, the newest first, so that it is the one that
-// sends. A packet without association waits when the child is a trap, and is
-// dropped when it is not. IKE and ESP of the node itself, and ICMP errors about
+// at all, and what comes in clear but should not have is dropped. The first policy
+// that matches decides, in the file's order. Each association stands in front of its
+// child's policy, the newest first, so that it is the one that sends. A packet without
+// association waits when the child is a trap that does not rest after a failure; it is
+// dropped when it is not, and when the child's association was narrowed to less. IKE and ESP of the node itself, and ICMP errors about
 // them, pass the policy by; everything that no policy names passes in clear.
 // An empty local_ts or remote_ts ("dynamic") stands for the connection's
-// addresses, or for the node's own; where a connection takes any peer, there is no
-// policy until an association says who it is.
+// addresses, or for the node's own, down interfaces' too; where a connection takes any
+// peer, there is no policy until an association says who it is.
 //
 // # Path MTU
 //

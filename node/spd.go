@@ -58,7 +58,23 @@ func newPolicies(cfg *ike.Config) []*policy {
 	return all
 }
 
-// refreshPolicies puts the policies into the SPD, behind the associations, with
+// place is where in the SPD what belongs to the policy of a rank begins: each has its
+// associations in front of it.
+func (n *Node) place(rank int) int {
+	entries := n.spd.Policies()
+	at := slices.IndexFunc(entries, func(p *esp.Policy) bool {
+		if p.Ref < 0 {
+			return -1-p.Ref >= rank
+		}
+		return n.associations.byOrdinal[p.Ref].rank >= rank
+	})
+	if at < 0 {
+		return len(entries)
+	}
+	return at
+}
+
+// refreshPolicies puts the policies into the SPD, each behind its associations, with
 // the addresses that "dynamic" now stands for. Only configured selectors can make
 // it fail, so after New it does not.
 func (n *Node) refreshPolicies() error {
@@ -77,7 +93,7 @@ func (n *Node) refreshPolicies() error {
 		c.wide = c.match
 		c.wide.Local, c.wide.Remote = AnyPorts(c.match.Local), AnyPorts(c.match.Remote)
 		if len(c.match.Local) > 0 && len(c.match.Remote) > 0 {
-			if err := n.spd.Append(c.match); err != nil {
+			if err := n.spd.Insert(n.place(i+1), c.match); err != nil {
 				return err
 			}
 		}
@@ -116,8 +132,8 @@ type verdict struct {
 	unmatched bool
 }
 
-// decideOut looks an outbound packet up: the newest association that fits, else
-// the first policy. The zero verdict lets it pass in clear.
+// decideOut looks an outbound packet up: the first policy that fits, in the file's order,
+// and of its associations the newest that fits. The zero verdict lets it pass in clear.
 func (n *Node) decideOut(p *packet) verdict {
 	found := n.lookup(esp.DirectionOut, p.key)
 	switch {

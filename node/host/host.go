@@ -255,17 +255,17 @@ func (h *Host) Associations() []node.Association {
 	return all
 }
 
-// Policies lists what is protected, in the order in which packets meet it: the
-// associations, the newest first, then the configured children.
+// Policies lists what is protected, in the order in which packets meet it: the configured
+// children in the file's order, each behind its associations, the newest first.
 func (h *Host) Policies() []Policy {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var all []Policy
-	for i := len(h.sas.all) - 1; i >= 0; i-- {
-		a := h.sas.all[i]
-		all = append(all, Policy{Connection: a.connection, Child: a.child, Association: a.ordinal, Local: a.policy.Local, Remote: a.policy.Remote})
-	}
-	for _, p := range h.policies {
+	byPolicy := h.associationsByPolicy()
+	for i, p := range h.policies {
+		for _, a := range byPolicy[i] {
+			all = append(all, Policy{Connection: a.connection, Child: a.child, Association: a.ordinal, Local: a.policy.Local, Remote: a.policy.Remote})
+		}
 		all = append(all, Policy{Connection: p.connection, Child: p.child, Trap: p.trap, Local: p.match.Local, Remote: p.match.Remote})
 	}
 	return all

@@ -4,6 +4,7 @@ package host
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/ikelab/ikelab/esp"
 	"github.com/ikelab/ikelab/node"
@@ -13,8 +14,8 @@ import (
 // immutable: the control side publishes a new one for every change, and a worker
 // notices by the pointer.
 type snapshot struct {
-	// out is the SPD: associations that send, the newest first, then the
-	// configured children.
+	// out is the SPD: the configured children in the file's order (RFC 4301 §4.4.1), each
+	// behind its associations that send, the newest first.
 	out []entry
 	// fresh are the policies whose local end is whatever addresses this host has, with
 	// any address for it: it may have one of which nobody has told it yet.
@@ -46,17 +47,32 @@ type verdict struct {
 	unmatched bool
 }
 
+// associationsByPolicy are the associations of each configured child, the newest first.
+// The lock is held.
+func (h *Host) associationsByPolicy() [][]*association {
+	index := make(map[childName]int, len(h.policies))
+	for i, p := range h.policies {
+		index[childName{p.connection, p.child}] = i
+	}
+	all := make([][]*association, len(h.policies))
+	for _, a := range slices.Backward(h.sas.all) {
+		i := index[childName{a.connection, a.child}]
+		all[i] = append(all[i], a)
+	}
+	return all
+}
+
 // publish replaces the snapshot. The lock is held.
 func (h *Host) publish() {
 	h.unpublished = false
 	s := &snapshot{inbound: make(map[uint32]*association, len(h.sas.inbound)), own: make(map[netip.Addr]struct{})}
-	for i := len(h.sas.all) - 1; i >= 0; i-- {
-		a := h.sas.all[i]
-		if a.sends {
-			s.out = append(s.out, entry{match: a.policy, association: a})
+	byPolicy := h.associationsByPolicy()
+	for i, p := range h.policies {
+		for _, a := range byPolicy[i] {
+			if a.sends {
+				s.out = append(s.out, entry{match: a.policy, association: a})
+			}
 		}
-	}
-	for _, p := range h.policies {
 		if p.anyOwn() && len(p.match.Remote) > 0 {
 			match := esp.Policy{Action: esp.ActionProtect, Local: []esp.Selector{esp.AnySelector()}, Remote: p.match.Remote}
 			wide := match
@@ -88,8 +104,8 @@ func (s *snapshot) martian(src, dst netip.Addr) bool {
 		dst.IsUnspecified() || dst.IsLoopback() || dst.Is4In6()
 }
 
-// decide looks an outbound packet up: the newest association that fits, else the
-// first configured child.
+// decide looks an outbound packet up: the first configured child that fits, and of its
+// associations the newest that fits.
 func (s *snapshot) decide(f esp.Flow, laterFragment bool) verdict {
 	for i := range s.out {
 		e := &s.out[i]

@@ -29,7 +29,7 @@ node "b" {
   interface "w2" { network = network.w2 }
   interface "r" { network = network.r }
   connection "a" {
-    dpd_delay          = "1s"
+    dpd_delay          = "1700ms" # not at the same instant as the other end
     retransmit_timeout = "500ms"
     retransmit_tries   = 1
     local { id = "b.example.org" }

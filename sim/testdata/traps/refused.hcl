@@ -56,6 +56,9 @@ expect "the IKE SA stands, the child does not" {
     result.node.a.connection.asa.child.net.failed == "TS_UNACCEPTABLE", result.node.asa.connection.a.established,
   ])
 }
+expect "it is not asked again with every packet" {
+  condition = result.node.a.connection.asa.attempts <= 3
+}
 expect "every packet is named" {
   condition = result.node.a.dropped == result.flow.p.sent
 }
