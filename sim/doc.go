@@ -16,8 +16,9 @@
 // what becomes of packets. All of them write records (record.go), follow what
 // expectations ask for (state.go, flow_meter.go) and tell the invariants
 // (invariant_*.go), each of which judges by its own means: by the octets on the
-// wire, where it can, and not by the code that it judges. Finish brings
-// everything into a Result.
+// wire, where it can, and not by the code that it judges. Before Finish brings
+// everything into a Result, the engine tells what packets are still under way
+// (underway.go): what is neither there nor received is lost.
 //
 // A node may die and live again, and its interfaces may get other addresses (step.go,
 // life.go): the run knows who lives, where, and with what configuration the next life

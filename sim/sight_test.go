@@ -50,7 +50,7 @@ func TestSight(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := *see(t, test.packet)
-			got.inside = nil // TestUnderWay reads it
+			got.inside = nil // what flows are known by; labs try it
 			test.want.bytes = test.packet
 			if d := cmp.Diff(test.want, got, cmp.AllowUnexported(sight{}), cmpopts.EquateComparable(netip.Addr{})); d != "" {
 				t.Errorf("seen (-want +got):\n%s", d)
