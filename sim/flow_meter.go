@@ -180,9 +180,10 @@ func (m *flowMeter) figures(now time.Duration, ended bool, inFlight uint64) Flow
 // inFlight guesses how many packets are on their way, where nobody can look: those
 // that have not arrived, that nobody is known to have dropped, and that left so short a
 // time before now that they may still arrive: within the longest delay of late, or
-// within flowSilenceMin when nothing arrived yet. To call these lost would make every
+// within flowSilenceMin when nothing arrived yet. What left at cutOff or later cannot
+// arrive. To call these lost would make every
 // flow that runs to the lab's end lose its last packet.
-func (m *flowMeter) inFlight(now time.Duration) uint64 {
+func (m *flowMeter) inFlight(now, cutOff time.Duration) uint64 {
 	horizon := slices.Max(m.recent[:])
 	if m.delay.count == 0 {
 		horizon = flowSilenceMin
@@ -193,7 +194,7 @@ func (m *flowMeter) inFlight(now time.Duration) uint64 {
 		if now-m.times[sequence%flowSentTimesMax] > horizon {
 			break
 		}
-		if m.mayCome(sequence) {
+		if m.mayCome(sequence) && m.times[sequence%flowSentTimesMax] < cutOff {
 			count++
 		}
 	}

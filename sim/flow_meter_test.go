@@ -73,7 +73,7 @@ func TestFlowMeter(t *testing.T) {
 					t.Fatalf("packet %d was refused", a.sequence)
 				}
 			}
-			got := m.figures(test.now, test.ended, m.inFlight(test.now))
+			got := m.figures(test.now, test.ended, m.inFlight(test.now, time.Hour))
 			// The percentiles have their own test; here the median of the
 			// reordered case only has to be within its bucket.
 			if d := got.DelayP50 - test.want.DelayP50; d < 0 || d > test.want.DelayP50/delayBuckets {
@@ -135,7 +135,7 @@ func TestFlowMeterModel(t *testing.T) {
 		}
 		end := time.Duration(sentTimes-1) * ms
 		gap = max(gap, end-last)
-		got := m.figures(time.Hour, true, m.inFlight(time.Hour))
+		got := m.figures(time.Hour, true, m.inFlight(time.Hour, 2*time.Hour))
 		want := FlowResult{
 			Sent: uint64(sentTimes), SentBytes: 50 * uint64(sentTimes),
 			Received: uint64(len(seen)), ReceivedBytes: 50 * uint64(len(seen)),
@@ -164,7 +164,7 @@ func TestFlowMeterForgetsLongDelays(t *testing.T) {
 			m.arrivedAt(time.Duration(i)*10*ms+delay, time.Duration(i)*10*ms, uint64(i), 100)
 		}
 	}
-	got := m.figures(packets*10*ms, false, m.inFlight(packets*10*ms))
+	got := m.figures(packets*10*ms, false, m.inFlight(packets*10*ms, time.Hour))
 	if got.Lost != lost || got.InFlight != 0 || got.DelayMax != 10*time.Second {
 		t.Errorf("%d lost and %d in flight with a largest delay of %v, want %d, 0 and 10 s", got.Lost, got.InFlight, got.DelayMax, lost)
 	}

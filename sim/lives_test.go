@@ -363,3 +363,37 @@ step "die" {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestCutOff: where an engine cannot look everywhere, what left while an end of its flow
+// was cut off is lost, and what left before may still be under way.
+func TestCutOff(t *testing.T) {
+	for name, test := range map[string]struct {
+		more     string
+		inFlight uint64
+	}{
+		"up":              {"", 10},
+		"down":            {"step \"cut\" {\n  at = \"1s\"\n  action = link_down(node.b.interface.wan)\n}", 0},
+		"down at last":    {"step \"cut\" {\n  at = \"4.75s\"\n  action = link_down(node.b.interface.wan)\n}", 8},
+		"the sender's":    {"step \"cut\" {\n  at = \"4.75s\"\n  action = link_down(node.host.interface.wan)\n}", 8},
+		"somebody else's": {"step \"cut\" {\n  at = \"1s\"\n  action = link_down(node.a.interface.wan)\n}", 10},
+		"down and up":     {"step \"cut\" {\n  at = \"1s\"\n  action = link_down(node.b.interface.wan)\n}" + "\nstep \"mend\" {\n  at = \"4s\"\n  action = link_up(node.b.interface.wan)\n}", 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := loadRun(t, livesLab+`
+flow "f" {
+  from = node.host
+  to   = node.b
+  rate = "10pps"
+}
+`+test.more)
+			for at, ok := r.Deadline(); ok && at < 5*time.Second; at, ok = r.Deadline() {
+				r.Step(at)
+			}
+			r.UnderWay(false)
+			f := r.Finish(5*time.Second, 0, false, "").Flows[0]
+			if f.Sent != 50 || f.InFlight != test.inFlight || f.Lost != 50-test.inFlight {
+				t.Errorf("of %d, %d are under way and %d lost, want %d and the others", f.Sent, f.InFlight, f.Lost, test.inFlight)
+			}
+		})
+	}
+}

@@ -28,6 +28,8 @@ type nodeState struct {
 	// up and addresses are the interfaces' present ones, in the plan's order.
 	up        []bool
 	addresses [][]netip.Prefix
+	// downSince is since when an interface is down that is.
+	downSince []time.Duration
 }
 
 // spiPair is an IKE SA.
@@ -59,7 +61,7 @@ type childState struct {
 func newNodeState(n *topology.Node) nodeState {
 	s := nodeState{life: 1, plan: n, byName: map[string]int{}, spis: map[uint64]spiPair{}, ordinals: map[uint32]uint64{}, drops: map[string]uint64{}}
 	for _, i := range n.Interfaces {
-		s.up, s.addresses = append(s.up, i.Up), append(s.addresses, i.Addresses)
+		s.up, s.addresses, s.downSince = append(s.up, i.Up), append(s.addresses, i.Addresses), append(s.downSince, 0)
 	}
 	for i, c := range n.Connections {
 		s.byName[c.Name] = i

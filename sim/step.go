@@ -87,7 +87,7 @@ func (r *Run) act(now time.Duration, name string, a topology.Action) (problem st
 	switch a.Kind {
 	case topology.ActionLinkDown, topology.ActionLinkUp:
 		r.record(now, -1, recordStep, fields...)
-		r.setLink(n, r.interfaceOf(a), a.Kind == topology.ActionLinkUp)
+		r.setLink(now, n, r.interfaceOf(a), a.Kind == topology.ActionLinkUp)
 	case topology.ActionInitiate, topology.ActionTerminate, topology.ActionLiveness:
 		if r.nodes[n].dead {
 			problem = "the node is dead"
@@ -105,7 +105,10 @@ func (r *Run) act(now time.Duration, name string, a topology.Action) (problem st
 }
 
 // setLink takes a link up or down and tells the node, as a carrier does.
-func (r *Run) setLink(n, iface int, up bool) {
+func (r *Run) setLink(now time.Duration, n, iface int, up bool) {
+	if r.nodes[n].up[iface] && !up {
+		r.nodes[n].downSince[iface] = now
+	}
 	r.nodes[n].up[iface] = up
 	r.orders = append(r.orders,
 		Order{Node: n, Link: &LinkChange{Interface: iface, Up: up}},

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -209,11 +210,29 @@ func (r *Run) found(packet []byte, in []map[uint64]struct{}) {
 	}
 }
 
+// cutOff is since when nothing of a flow can arrive because all interfaces of a node at
+// one of its ends are down; the end of time when that is not so. A kernel drops there
+// without a word.
+func (r *Run) cutOff(f *flow) time.Duration {
+	first := time.Duration(math.MaxInt64)
+	for _, n := range []int{f.from, f.to} {
+		since := time.Duration(0)
+		for i, up := range r.nodes[n].up {
+			if up {
+				since = math.MaxInt64
+			}
+			since = max(since, r.nodes[n].downSince[i])
+		}
+		first = min(first, since)
+	}
+	return first
+}
+
 // inFlight is how many packets of a flow are under way, and how many of them wait in a
 // node.
 func (r *Run) inFlight(now time.Duration, f *flow) (inFlight, held uint64) {
 	m, u := &f.meter, &r.underWay
-	guess := m.inFlight(now)
+	guess := m.inFlight(now, r.cutOff(f))
 	if !u.looked {
 		return guess, 0
 	}

@@ -75,3 +75,16 @@ func TestHubWithOneLeg(t *testing.T) {
 		}
 	}
 }
+
+// TestUnderWayInNodes: what a link has dropped by name is lost, and what a node holds is
+// under way, also where a kernel carries packets that nobody can count.
+func TestUnderWayInNodes(t *testing.T) {
+	down := measure(t, "under-way", nil).Flows[0]
+	if down.Lost != down.Sent || down.InFlight != 0 {
+		t.Errorf("%d of %d are lost, %d under way", down.Lost, down.Sent, down.InFlight)
+	}
+	held := measure(t, "under-way", map[string]string{"trap": "true"}).Flows[0]
+	if held.Sent == 0 || held.InFlight != held.Sent || held.Held == 0 {
+		t.Errorf("of %d, %d are under way, %d of them held; %d are lost", held.Sent, held.InFlight, held.Held, held.Lost)
+	}
+}
