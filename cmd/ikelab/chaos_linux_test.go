@@ -143,6 +143,89 @@ func TestSoakKillRun(t *testing.T) {
 	}
 }
 
+// TestSoakTakenAway takes from a lab that is made or stands what it has in its folder of state, at random moments, or has
+// strangers wait for its locks and kills its holder, and takes it down: nothing of it is left, and what others have is.
+func TestSoakTakenAway(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.soakTaken(t, id("soaktaken"), bystanders(t, id("soaktaken")))
+}
+
+// TestSoakTakenAwayRootless is the same without root.
+func TestSoakTakenAwayRootless(t *testing.T) {
+	t.Parallel()
+	home := nobodyHome(t)
+	p := newPlace(t)
+	p.nobody(t, home)
+	if o := p.run("doctor", "rights"); o.status != exitOK {
+		t.Skipf("needs user namespaces without root: %s; cure: sysctl -w user.max_user_namespaces=10000, and on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0", o.out)
+	}
+	p.soakTaken(t, id("takenrootless"), func() {})
+}
+
+func (p *place) soakTaken(t *testing.T, name string, intact func()) {
+	before := hostState(t)
+	lab := filepath.Join(t.TempDir(), "lab.hcl")
+	if len(p.prefix) > 0 {
+		lab = filepath.Join(filepath.Dir(p.path), "lab.hcl") // where that user can read it
+	}
+	if err := os.WriteFile(lab, []byte(strings.Replace(standingLab, "LAB", name, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for round := range rounds(8) {
+		after := time.Duration(rand.Int64N(int64(600 * time.Millisecond)))
+		// Who kills a holder whose folder is gone leaves nothing that says what it had; so either the one or the other.
+		mischief := []string{"folder", "state", "namespaces", "lock", "owner", "control", "log", "stranger"}[round%8]
+		kill := (mischief == "lock" || mischief == "owner" || mischief == "control" || mischief == "log") && rand.IntN(2) == 0
+		t.Logf("round %d: %s after %v, kill the holder: %v", round, mischief, after, kill)
+		begun := time.Now()
+		cmd := p.command("up", lab)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // it may fail
+			close(ended)
+		}()
+		if mischief == "stranger" {
+			<-ended // there is a lock to wait for
+			strangers(t, filepath.Join(p.folder(name), "lock"))
+			kill = true
+		}
+		time.Sleep(after - time.Since(begun))
+		switch mischief {
+		case "folder":
+			p.take(name, "")
+		case "state":
+			entries, err := os.ReadDir(p.state)
+			if err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				if err := os.RemoveAll(filepath.Join(p.state, e.Name())); err != nil {
+					t.Fatal(err)
+				}
+			}
+		case "stranger":
+		default:
+			p.take(name, mischief)
+		}
+		if kill {
+			p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
+		}
+		<-ended
+		if o := p.run("down"); o.status != exitOK {
+			t.Errorf("round %d: down: status %d: %s%s", round, o.status, o.out, o.err)
+		}
+		p.nothing(name, before)
+		intact()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 // TestDeadHolder: a lab whose holder was killed is known as such, and up makes it anew.
 func TestDeadHolder(t *testing.T) {
 	t.Parallel()
