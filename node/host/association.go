@@ -161,7 +161,10 @@ func (h *Host) install(sa *ike.ChildSA) error {
 	if err := check.Append(a.policy); err != nil {
 		return err
 	}
-	a.path.Store(h.findPath(a, sa.Local, sa.Remote))
+	way := h.findPath(a, sa.Local, sa.Remote)
+	if a.path.Store(way); way.reported && h.recheckAt == 0 {
+		h.recheckAt = h.now + pathsRecheck
+	}
 	h.sas.installed++
 	h.sas.all = append(h.sas.all, a)
 	h.sas.inbound[a.spiIn] = a
@@ -171,6 +174,7 @@ func (h *Host) install(sa *ike.ChildSA) error {
 		h.uninstall(ike.DeleteChild{Connection: a.connection, Child: a.child, SPIIn: a.spiIn, SPIOut: a.spiOut})
 		return err
 	}
+	h.applyReports()
 	return nil
 }
 
@@ -223,6 +227,7 @@ func (h *Host) uninstall(d ike.DeleteChild) {
 	if err := h.applyPolicies(); err != nil {
 		h.event(node.Event{Kind: node.EventInstallFailed, Interface: fromInside, Problem: err.Error()})
 	}
+	h.applyReports()
 }
 
 // move gives an association new outer addresses.
@@ -230,15 +235,20 @@ func (h *Host) move(m ike.MoveChild) {
 	if a := h.findAssociation(m.Connection, m.Child, m.SPIIn, m.SPIOut); a != nil {
 		a.path.Store(h.findPath(a, m.Local, m.Remote))
 		h.fitTUN()
+		h.applyReports()
 	}
 }
 
 // refreshPaths looks up again where associations go, after sockets or routes have
 // changed.
 func (h *Host) refreshPaths() {
+	h.recheckAt = 0
 	for _, a := range h.sas.all {
 		old := a.path.Load()
-		a.path.Store(h.findPath(a, old.local, old.remote))
+		way := h.findPath(a, old.local, old.remote)
+		if a.path.Store(way); way.reported {
+			h.recheckAt = h.now + pathsRecheck
+		}
 	}
 	h.fitTUN()
 }

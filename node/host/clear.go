@@ -144,8 +144,9 @@ func (h *Host) refusedByFilter(attributes []byte) {
 				output = h.interfaceByIndex(int(binary.BigEndian.Uint32(value)))
 			}
 		case nflogPrefix:
-			if unix.ByteSliceToString(value) == string(node.DropNoAssociation) {
-				reason = node.DropNoAssociation
+			switch r := node.DropReason(unix.ByteSliceToString(value)); r {
+			case node.DropNoAssociation, node.DropICMPUnproven:
+				reason = r
 			}
 		case nflogPayload:
 			packet = value

@@ -35,6 +35,8 @@ type filter struct {
 	table  *nftables.Table
 	chains []filterChain
 	groups map[filterGroup]*filterSet
+	// reports are about errors that routers send.
+	reports []*reports
 	// ip6 says that the kernel has IPv6.
 	ip6 bool
 }
@@ -136,6 +138,9 @@ func (f *filter) apply(h *Host, pairs []protectedPair) error {
 			return err
 		}
 	}
+	if _, err := f.syncReports(h); err != nil {
+		return err
+	}
 	return f.conn.Flush()
 }
 
@@ -159,6 +164,9 @@ func (f *filter) begin(h *Host) error {
 	c.DelTable(f.table)
 	c.AddTable(f.table)
 	f.chains = nil
+	if err := f.beginReports(h.cfg.Tunnel); err != nil {
+		return err
+	}
 	f.beginInbound(h.cfg.Tunnel)
 	f.beginOutbound(nftables.ChainHookOutput, "clear-outbound", h.cfg.Tunnel)
 	f.beginOutbound(nftables.ChainHookForward, "clear-forwarded", h.cfg.Tunnel)
@@ -288,6 +296,7 @@ func (f *filter) add(g filterGroup) error {
 			f.rule(c.Chain, ends, laterFragment(g.remote6), refuse(c.reason))
 		}
 	}
+	f.refuseReports(g, s)
 	f.groups[g] = s
 	return nil
 }

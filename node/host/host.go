@@ -98,8 +98,10 @@ type Host struct {
 	clearLog    *clearLog
 	// narrowedAt is when a path last became narrower.
 	narrowedAt time.Duration
-	failure    error
-	release    releaser
+	// recheckAt is when narrow paths are looked at again, 0 while none is known.
+	recheckAt time.Duration
+	failure   error
+	release   releaser
 
 	// tun is nil for a plain host.
 	tun *tunDevice

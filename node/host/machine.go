@@ -102,6 +102,7 @@ func (h *Host) datagram(local, remote netip.AddrPort, message []byte) {
 func (h *Host) timeout() {
 	h.enter(func() {
 		h.expireHeld()
+		h.recheckPaths()
 		if at, _, ok := h.machine.Deadline(); ok && at <= h.now {
 			h.tellESP()
 			h.tell(ike.Timeout{})
@@ -119,6 +120,9 @@ func (h *Host) rearm() {
 		if len(p.held) > 0 && (!ok || p.held[0].expires < at) {
 			at, ok = p.held[0].expires, true
 		}
+	}
+	if h.recheckAt != 0 && (!ok || h.recheckAt < at) {
+		at, ok = h.recheckAt, true
 	}
 	if !ok {
 		h.timer.Stop()

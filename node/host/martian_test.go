@@ -21,13 +21,10 @@ func (w *world) sendRaw(side int, from, to string) {
 		gopacket.SerializableLayer
 		gopacket.NetworkLayer
 	}
-	family, target := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{})
 	if src.Is4() {
 		ip = &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
-		target = &unix.SockaddrInet4{Addr: dst.As4()}
 	} else {
 		ip = &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
-		family, target = unix.AF_INET6, &unix.SockaddrInet6{Addr: dst.As16()}
 	}
 	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
 		w.t.Fatal(err)
@@ -36,13 +33,23 @@ func (w *world) sendRaw(side int, from, to string) {
 	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ip, udp, gopacket.Payload("martian")); err != nil {
 		w.t.Fatal(err)
 	}
+	w.sendWhole(side, b.Bytes(), dst)
+}
+
+// sendWhole sends a packet as it is from a gateway's namespace.
+func (w *world) sendWhole(side int, b []byte, dst netip.Addr) {
+	w.t.Helper()
+	family, target := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Addr: [4]byte(dst.AsSlice()[:4])})
+	if dst.Is6() {
+		family, target = unix.AF_INET6, &unix.SockaddrInet6{Addr: dst.As16()}
+	}
 	in(w.t, w.gateway[side], func() error {
 		fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		return unix.Sendto(fd, b.Bytes(), 0, target)
+		return unix.Sendto(fd, b, 0, target)
 	})
 }
 
