@@ -17,6 +17,7 @@ var pathMTULabs = []struct {
 	{"hole", []string{"path=1400", "path=1280", "path=576", "path=500"}},
 	{"dualstack", []string{"encap=false", "encap=true"}},
 	{"narrow", []string{"mtu=300", "mtu=1280", "reorder=0"}},
+	{"hosts", []string{"v6=true", "v6=true encap=true path=1280", "v6=false", "v6=false encap=true path=576", "v6=false path=400"}},
 	{"nested", []string{"encap=false", "encap=true"}},
 }
 

@@ -29,6 +29,9 @@
 //     leaves by the TUN device; both ways, IPv6's neighbours. Rules alone hold no socket
 //     that is bound to a device: where they find no way, Linux takes the destination for
 //     a neighbour. Packet sockets (AF_PACKET) pass every filter by, as everywhere.
+//     A chain of it takes reports that a packet was too big only where they prove what
+//     they are about: the kernel, which follows the paths' MTUs, does not ask for an SPI
+//     (reports.go).
 //
 // A kernel without IPv6 gets none of that family, and a table of IPv4's alone.
 //
@@ -75,7 +78,10 @@
 //
 // A path that has become narrower makes the TUN device's MTU less, which never is less
 // than IPv6's least: what is too long by then, or in between, is cut outside the tunnel
-// rather than refused. Of inner addresses it drops those that no packet can have,
+// rather than refused. It is made more again within a minute after the kernel has
+// forgotten the report, ten minutes behind it. Of outer packets in fragments, reports about
+// the first are understood, not those about later ones, whose identification the kernel
+// chose. Of inner addresses it drops those that no packet can have,
 // this host's own as source among them; broadcasts as source it leaves to the kernel.
 // Multicast goes into no tunnel.
 package host
