@@ -93,13 +93,6 @@ func (m *PathMTUs) Known(now time.Duration, path Path) (known PathMTU, ok bool) 
 // Forget forgets a path, because its ends have moved.
 func (m *PathMTUs) Forget(path Path) { delete(m.known, path) }
 
-// Expires is the instant from which a path's estimate counts no more; ok is false when
-// there is none.
-func (m *PathMTUs) Expires(path Path) (at time.Duration, ok bool) {
-	known, ok := m.known[path]
-	return known.expires, ok
-}
-
 // limit cuts mtu down to what is known of a path. fragile is as in PathMTU.
 func (m *PathMTUs) limit(now time.Duration, path Path, mtu int) (bytes int, fragile bool) {
 	if known, ok := m.Known(now, path); ok {
