@@ -10,7 +10,7 @@ const (
 	exitOK          = 0   // everything held
 	exitFailed      = 1   // an expectation or an invariant failed
 	exitUsage       = 2   // the lab or the command line is wrong
-	exitCapability  = 3   // this host lacks something, named
+	exitCapability  = 3   // this host, or decode, lacks something, named
 	exitInternal    = 4   // an internal or IO error
 	exitInterrupted = 130 // a signal ended the run
 )

@@ -122,11 +122,12 @@ func (d *Decoder) Frame(f Frame) error {
 	return d.fail
 }
 
-// begin starts the records of a frame.
+// begin starts the records of a frame. The record is empty since the last one was
+// sent.
 func (d *Decoder) begin(f *Frame) {
 	d.frame, d.emitted = *f, 0
 	d.frame.Data = nil
-	d.rec.reset(f)
+	d.rec.begin(f)
 }
 
 // send counts the record and hands it on. The next one of the frame begins anew.

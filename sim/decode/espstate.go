@@ -2,6 +2,7 @@ package decode
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ikelab/ikelab/ike/suite"
@@ -119,7 +120,7 @@ func (p *espPoint) saw(seq uint64) bool {
 func (d *Decoder) track(sa *espSA, g *datagram, b []byte) {
 	r := &d.rec
 	point := d.point(g)
-	if g.protocol != protocolTCP && d.esp.twice(point, d.hash(b), d.frame.Time, g.id, r) {
+	if g.protocol != protocolTCP && d.esp.twice(point, d.hash(b), d.frame.Time.UnixNano(), g.id, r) {
 		r.Tracked, r.Duplicate = true, true
 		if p := sa.at(point, d.frame.Interface); p != nil {
 			p.duplicates++
@@ -137,14 +138,14 @@ func (d *Decoder) track(sa *espSA, g *datagram, b []byte) {
 	}
 	o := p.see(r.Seq, r.Bytes)
 	r.Tracked, r.Replay, r.Gap, r.Late, r.HasGap = true, o.replay, o.gap, o.late, !o.first
-	for _, other := range sa.points {
-		r.Elsewhere = r.Elsewhere || other != p && !o.replay && other.saw(r.Seq)
+	if len(sa.points) > 1 && !o.replay {
+		r.Elsewhere = slices.ContainsFunc(sa.points, func(other *espPoint) bool { return other != p && other.saw(r.Seq) })
 	}
 }
 
 // recent is a packet that was seen a moment ago.
 type recent struct {
-	at          time.Time
+	at          int64 // nanoseconds since 1970: a table without pointers
 	point, hash uint64
 	id          uint32
 }
@@ -152,25 +153,25 @@ type recent struct {
 // twice reports whether the packet of a record is one that was captured at the
 // same point a moment ago, octet by octet. The place of a packet depends
 // on what it is, so that the same capture has the same duplicates.
-func (s *espState) twice(point, hash uint64, at time.Time, id uint32, r *Record) bool {
+func (s *espState) twice(point, hash uint64, at int64, id uint32, r *Record) bool {
 	if s.recent == nil {
 		s.recent = make([]recent, recentPackets)
 	}
 	e := &s.recent[(uint32(r.Seq)+r.SPI*0x9e3779b1+uint32(r.Interface)*0x85ebca6b)%recentPackets]
-	if e.point == point && e.hash == hash && e.id == id && soon(e.at, at, id) {
+	if e.point == point && e.hash == hash && e.id == id && soon(time.Duration(at-e.at), id) {
 		return true
 	}
 	*e = recent{at: at, point: point, hash: hash, id: id}
 	return false
 }
 
-// soon reports whether the same octets at two instants are one packet with an IP
+// soon reports whether the same octets after a time are one packet with an IP
 // identification, 0 for none.
-func soon(a, b time.Time, id uint32) bool {
+func soon(after time.Duration, id uint32) bool {
 	if id == 0 {
-		return b.Sub(a).Abs() <= duplicateBareMax
+		return after.Abs() <= duplicateBareMax
 	}
-	return b.Sub(a).Abs() <= duplicateMax
+	return after.Abs() <= duplicateMax
 }
 
 // distrust counts a packet whose sequence number is as wrong as its check value

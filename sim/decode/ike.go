@@ -297,6 +297,9 @@ func (d *Decoder) fragment(g *datagram, sa *ikeSA, h wire.Header, b []byte, f *w
 		return
 	}
 	r.Decrypted, r.Inner = true, plain
+	if r.Duplicate {
+		return // it is in place, or the message is whole
+	}
 	key := fragmentedKey{
 		message: messageKey{
 			sa: sa.id, messageID: h.MessageID, exchange: h.Exchange, flags: h.Flags & (wire.FlagInitiator | wire.FlagResponse),

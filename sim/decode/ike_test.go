@@ -142,16 +142,17 @@ func TestMessageFragments(t *testing.T) {
 	damaged := fragment(2)
 	damaged[len(damaged)-1] ^= 1
 	again := fragment(3)
-	lines, d := decodePackets(t, tables(p.table(false), ""), again, sentAgain(again, 1), damaged, fragment(1), fragment(2))
+	last := fragment(2)
+	lines, d := decodePackets(t, tables(p.table(false), ""), again, sentAgain(again, 1), damaged, fragment(1), last, last)
 	var got []string
 	for _, l := range lines {
 		got = append(got, fmt.Sprintf("%d/%d %s %s %d", l.Fragment, l.Fragments, chain(l), l.ICV, l.Retransmission))
 	}
-	want := []string{"3/3 SKF ok 0", "3/3 SKF ok 1", "2/3 SKF bad 0", "1/3 SKF ok 0", "2/3 SKF IDi CERT ok 0"}
+	want := []string{"3/3 SKF ok 0", "3/3 SKF ok 1", "2/3 SKF bad 0", "1/3 SKF ok 0", "2/3 SKF IDi CERT ok 0", "2/3 SKF ok 0"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
-	if last := lines[len(lines)-1]; last.Inner != fmt.Sprintf("%x", whole) {
+	if last := lines[len(lines)-2]; last.Inner != fmt.Sprintf("%x", whole) {
 		t.Errorf("put together: %s", last.Inner)
 	}
 	if len(d.ike.fragmented.entries) != 0 {

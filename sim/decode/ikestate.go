@@ -166,7 +166,7 @@ func (d *Decoder) sight(g *datagram, h wire.Header, fragment uint16, message []b
 		return s
 	}
 	here := &s.points[at]
-	if g.protocol != protocolTCP && here.id == g.id && soon(here.at, d.frame.Time, g.id) {
+	if g.protocol != protocolTCP && here.id == g.id && soon(d.frame.Time.Sub(here.at), g.id) {
 		r.Duplicate, r.Retransmission = true, here.count-1
 		return s
 	}

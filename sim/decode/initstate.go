@@ -1,7 +1,9 @@
 package decode
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ikelab/ikelab/ike/suite"
@@ -21,6 +23,9 @@ type initExchange struct {
 	request, response initMessage
 	// refused is why a response made no SA, empty if none refused.
 	refused string
+	// resumed says that IKE_SESSION_RESUME stands in place of IKE_SA_INIT (RFC 5723
+	// §4.3.1). It has a ticket and no key exchange.
+	resumed bool
 	// sa is the SA that the exchange made, nil before there is one.
 	sa *ikeSA
 }
@@ -78,6 +83,9 @@ func (m *initMessage) fault(name string) string {
 // faults are what is to be said of the exchange, empty where both messages are
 // there and whole.
 func (x *initExchange) faults() []string {
+	if x != nil && x.resumed {
+		return []string{"resumed with a ticket (RFC 5723)"}
+	}
 	if x == nil || !x.request.seen && !x.response.seen && x.refused == "" {
 		return []string{"IKE_SA_INIT is not in the capture"}
 	}
@@ -123,10 +131,11 @@ func refusal(payloads []wire.Payload) (notification string) {
 // initMessage learns from IKE_SA_INIT what later exchanges and the summary need.
 // payloads are those that could be read, all of them if whole.
 func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, whole bool, payloads []wire.Payload) {
-	if h.Exchange != wire.ExchangeIKESAInit {
+	if h.Exchange != wire.ExchangeIKESAInit && h.Exchange != wire.ExchangeIKESessionResume {
 		return
 	}
 	x := d.init(h.InitiatorSPI)
+	x.resumed = h.Exchange == wire.ExchangeIKESessionResume
 	if sa != nil && sa.init == nil {
 		d.join(sa) // there was no request
 	}
@@ -153,6 +162,7 @@ func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, whole bool, payloads []w
 	if h.IsResponse() {
 		if refused := refusal(payloads); whole && refused != "" {
 			x.refused = refused
+			d.suggested(payloads, x)
 		} else {
 			x.response.note(whole, payloads)
 		}
@@ -183,6 +193,26 @@ func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, whole bool, payloads []w
 	sa.notOffered = len(x.offers) > 0 && chosenFrom(proposals.Proposals, x.offers...) != ""
 	if whole {
 		sa.nr, sa.ni = nonce, x.nonce
+	}
+}
+
+// suggested looks at the group that a response wants: one of those that the request
+// proposed (RFC 7296 §1.2, §2.6).
+func (d *Decoder) suggested(payloads []wire.Payload, x *initExchange) {
+	for _, p := range payloads {
+		n, ok := p.(*wire.Notify)
+		if !ok || n.Kind != wire.InvalidKEPayload || len(n.Data) != 2 || len(x.offers) == 0 {
+			continue
+		}
+		group := suite.Transform{Type: suite.TransformKE, ID: binary.BigEndian.Uint16(n.Data)}
+		for _, offers := range x.offers {
+			for _, o := range offers {
+				if slices.Contains(o.Transforms, group) {
+					return
+				}
+			}
+		}
+		d.remark(fmt.Sprintf("the response wants %s, which the request did not offer (RFC 7296 §1.2)", transformName(group)))
 	}
 }
 

@@ -20,8 +20,14 @@ func AppendJSON(b []byte, r *Record) []byte {
 	b = append(b, r.Kind...)
 	b = append(b, '"')
 	ofFile := r.Err != nil && r.Err.Where == whereCapture // and of no interface
-	b = appendUint(b, "interface", uint64(max(r.Interface, 0)), !ofFile)
-	b = appendUint(b, "layer", uint64(r.Layer), !ofFile)
+	switch {
+	case ofFile:
+	case r.Interface|r.Layer == 0: // as in most lines
+		b = append(b, `,"interface":0,"layer":0`...)
+	default:
+		b = appendUint(b, "interface", uint64(max(r.Interface, 0)), true)
+		b = appendUint(b, "layer", uint64(r.Layer), true)
+	}
 	if r.Src.IsValid() {
 		b = append(b, `,"src":"`...)
 		b = r.Src.AppendTo(b)
@@ -37,7 +43,12 @@ func AppendJSON(b []byte, r *Record) []byte {
 		}
 	}
 	b = appendUint(b, "bytes", uint64(max(r.Bytes, 0)), true)
-	b = appendUint(b, "ip_fragments", uint64(r.Frames), r.Frames > 0 || r.Kind != KindOther && r.Transport != "tcp")
+	switch {
+	case r.Frames > 0:
+		b = appendUint(b, "ip_fragments", uint64(r.Frames), true)
+	case r.Kind != KindOther && r.Transport != "tcp":
+		b = append(b, `,"ip_fragments":0`...)
+	}
 	switch r.Kind {
 	case KindIKE:
 		b = appendIKEJSON(b, r)
@@ -66,7 +77,10 @@ func AppendJSON(b []byte, r *Record) []byte {
 		b = append(b, `,"inner":"`...)
 		b = hex.AppendEncode(b, r.Inner)
 		b = append(b, '"')
-		b = appendUint(b, "tfc_padding", uint64(r.TFC), r.Kind == KindESP)
+		if r.Kind == KindESP {
+			b = append(b, `,"tfc_padding":`...)
+			b = strconv.AppendUint(b, uint64(r.TFC), 10)
+		}
 	}
 	if r.Note != "" {
 		b = append(b, `,"note":`...)
@@ -149,7 +163,11 @@ func appendSecuredJSON(b []byte, r *Record) []byte {
 		b = append(b, '"')
 	}
 	b = appendUint(b, "seq", r.Seq, r.HasSeq)
-	if r.Tracked {
+	switch {
+	case !r.Tracked:
+	case r.HasGap && r.Gap|r.Late == 0 && !r.Replay && !r.Duplicate && !r.Elsewhere: // as in most lines
+		b = append(b, `,"replay":false,"duplicate":false,"elsewhere":false,"gap":0,"late":0`...)
+	default:
 		b = appendBool(b, "replay", r.Replay, true)
 		b = appendBool(b, "duplicate", r.Duplicate, true)
 		b = appendBool(b, "elsewhere", r.Elsewhere, true)

@@ -91,7 +91,7 @@ const (
 	duplicateBareMax = 2 * time.Millisecond
 	// recentPackets is how many ESP and AH packets are remembered to tell a
 	// duplicate, a power of two.
-	recentPackets = 1 << 12
+	recentPackets = 1 << 10
 
 	// tableRowsMax and tableLineBytesMax bound the key tables.
 	tableRowsMax      = 1 << 20

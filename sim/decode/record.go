@@ -132,10 +132,13 @@ type Record struct {
 // reset makes r a record of a frame.
 func (r *Record) reset(f *Frame) {
 	payloads, details, remarks := r.Payloads[:0], r.Details[:0], r.Remarks[:0]
-	*r = Record{
-		Frame: f.Number, Time: f.Time, Interface: f.Interface, Kind: KindOther,
-		Bytes: f.Length, Payloads: payloads, Details: details, Remarks: remarks,
-	}
+	*r = Record{Payloads: payloads, Details: details, Remarks: remarks}
+	r.begin(f)
+}
+
+// begin makes an empty record one of a frame.
+func (r *Record) begin(f *Frame) {
+	r.Frame, r.Time, r.Interface, r.Kind, r.Bytes = f.Number, f.Time, f.Interface, KindOther, f.Length
 }
 
 // Stats counts what was read.

@@ -92,6 +92,7 @@ func clearText(h wire.Header) string {
 func (d *Decoder) proposalRemarks(p wire.Proposal) {
 	prefix := fmt.Sprintf("proposal %d: ", p.Number)
 	var aead, normal, integ string
+	unknown := false // an encryption that may be an AEAD or not
 	has := map[wire.TransformType]bool{}
 	for _, t := range p.Transforms {
 		name := transformName(suite.Transform{Type: suite.TransformType(t.Type), ID: t.ID, KeyBits: t.KeyBits})
@@ -101,9 +102,12 @@ func (d *Decoder) proposalRemarks(p wire.Proposal) {
 			if s := keyLengthRemark(t); s != "" {
 				d.remark(prefix + name + " " + s)
 			}
-			if isAEAD(t.ID) {
+			switch {
+			case t.ID == 0 || t.ID > encrAssignedMax:
+				unknown = true
+			case isAEAD(t.ID):
 				aead = name
-			} else {
+			default:
 				normal = name
 			}
 		case wire.TransformINTEG:
@@ -119,7 +123,7 @@ func (d *Decoder) proposalRemarks(p wire.Proposal) {
 		d.remark(fmt.Sprintf("%s%s has an integrity check of its own, %s must not stand beside it (RFC 5282 §8)", prefix, aead, integ))
 	}
 	var lacks []string
-	for _, t := range mandatory(p.Protocol, aead != "") {
+	for _, t := range mandatory(p.Protocol, aead != "" || unknown) {
 		if !has[t] {
 			lacks = append(lacks, t.String())
 		}
@@ -145,11 +149,14 @@ func mandatory(p wire.ProtocolID, aead bool) []wire.TransformType {
 	return nil
 }
 
+// encrAssignedMax is the highest encryption that IANA has assigned.
+const encrAssignedMax = 35
+
 // isAEAD reports whether an encryption checks integrity itself (IANA, transform
 // type 1): AES-CCM and -GCM, Camellia-CCM, ChaCha20-Poly1305, MGM, and those with
 // an implicit IV. GMAC (RFC 4543) is one of them in ESP.
 func isAEAD(id uint16) bool {
-	return id >= 14 && id <= 16 || id >= 18 && id <= 21 || id >= 25 && id <= 35
+	return id >= 14 && id <= 16 || id >= 18 && id <= 21 || id >= 25 && id <= encrAssignedMax
 }
 
 // keyLengthRemark is what is wrong with the Key Length attribute of an encryption,

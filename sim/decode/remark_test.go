@@ -62,6 +62,7 @@ func TestProposalRemarks(t *testing.T) {
 		{"3DES with a key length", []wire.Payload{with(encr(3, 192)), ke(14, 256)}, []string{"has a key length, and its keys are of one length"}},
 		{"another group", []wire.Payload{with(encr(12, 128)), ke(19, 64)}, []string{"the KE payload is for ecp256, which no proposal of the message has (RFC 7296 §3.4)"}},
 		{"a short public value", []wire.Payload{with(encr(12, 128)), ke(14, 255)}, []string{"the KE payload has 255 octets, modp2048 has 256"}},
+		{"an encryption of private use without integrity", []wire.Payload{raw(wire.ProtocolIKE, encr(1024, 0), rest[0], rest[2]), ke(14, 256)}, nil},
 		{"nothing but encryption", []wire.Payload{raw(wire.ProtocolIKE, encr(12, 128))}, []string{"IKE lacks a transform of type PRF, INTEG, KE (RFC 7296 §3.3.3)"}},
 		{"ESP without ESN", []wire.Payload{raw(wire.ProtocolESP, encr(20, 128))}, []string{"ESP lacks a transform of type ESN"}},
 		{"ESP in order", []wire.Payload{raw(wire.ProtocolESP, encr(20, 128), wire.Transform{Type: wire.TransformESN})}, nil},
@@ -143,6 +144,15 @@ func TestChosenNotOffered(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another group is wanted", func(t *testing.T) {
+		request := ipv4(alice, bob, 17, udp(500, 500, p.message(wire.ExchangeIKESAInit, 0, false, offered(t, strong, "aes256-sha256-prfsha256-ecp256"), ke, &wire.Nonce{Data: p.ni})))
+		wants := func(group byte) []byte {
+			return ipv4(bob, alice, 17, udp(500, 500, p.message(wire.ExchangeIKESAInit, 0, true, &wire.Notify{Kind: wire.InvalidKEPayload, Data: []byte{0, group}})))
+		}
+		lines, _ := decodePackets(t, nil, request, wants(19), wants(31))
+		said(t, lines[1].Remarks, nil)
+		said(t, lines[2].Remarks, []string{"the response wants x25519, which the request did not offer"})
+	})
 	t.Run("a CHILD SA", func(t *testing.T) {
 		request := p.request(wire.ExchangeCreateChildSA, 2, proposal(t, wire.ProtocolESP, []byte{0xc0, 0, 0, 1}, "aes128gcm16-noesn"), &wire.Nonce{Data: p.ni})
 		response := p.response(wire.ExchangeCreateChildSA, 2, proposal(t, wire.ProtocolESP, []byte{0xd0, 0, 0, 1}, "aes256gcm16-noesn"), &wire.Nonce{Data: p.nr})
@@ -227,6 +237,21 @@ func TestInitIsInTheCapture(t *testing.T) {
 			}
 		})
 	}
+	t.Run("resumed", func(t *testing.T) {
+		resume := func(response bool) []byte {
+			return p.message(wire.ExchangeIKESessionResume, 0, response, &wire.Nonce{Data: p.ni})
+		}
+		first := resume(false)
+		copy(first[8:16], make([]byte, 8)) // the responder's SPI is not known yet
+		_, d := decodePackets(t, nil, ipv4(alice, bob, 17, udp(500, 500, first)), ipv4(bob, alice, 17, udp(500, 500, resume(true))), auth)
+		var b strings.Builder
+		if err := d.Summary(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+		if want := "  resumed with a ticket (RFC 5723); 3 messages, "; !strings.Contains(b.String(), want) {
+			t.Errorf("the summary lacks %q:\n%s", want, b.String())
+		}
+	})
 	t.Run("made in place of another", func(t *testing.T) {
 		rekey := func(spi ...byte) *wire.SA {
 			sa := offered(t, "aes256gcm16-prfsha384-x25519")
