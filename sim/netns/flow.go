@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"golang.org/x/sys/unix"
@@ -19,16 +18,27 @@ import (
 	"github.com/ikelab/ikelab/topology"
 )
 
-// sockets are the real sockets that a node's flows use: a UDP socket where one
-// leaves or ends, a ping socket for each echo flow, whose identifier is the socket's.
+// sockets are the real sockets that a node's flows use: one UDP socket for each port,
+// whichever flows leave and end there, and a ping socket for each echo flow, whose
+// identifier is the socket's.
 type sockets struct {
 	station *station
 	deliver func(*node.Deliver)
-	senders map[netip.AddrPort]*net.UDPConn
+	ports   map[udpPort]*net.UDPConn
+	// raw send from the ports that the node's own process has, by whether IPv6.
+	raw     map[bool]*rawUDP
 	pingers map[pinger]*os.File
 	all     []interface{ Close() error }
 	readers sync.WaitGroup
 }
+
+// udpPort names a UDP port of one family.
+type udpPort struct {
+	v6     bool
+	number uint16
+}
+
+func portOf(a netip.AddrPort) udpPort { return udpPort{a.Addr().Is6(), a.Port()} }
 
 // pinger names a ping socket.
 type pinger struct {
@@ -37,90 +47,93 @@ type pinger struct {
 }
 
 func newSockets(s *station, deliver func(*node.Deliver)) *sockets {
-	return &sockets{station: s, deliver: deliver, senders: map[netip.AddrPort]*net.UDPConn{}, pingers: map[pinger]*os.File{}}
+	return &sockets{station: s, deliver: deliver, ports: map[udpPort]*net.UDPConn{}, raw: map[bool]*rawUDP{}, pingers: map[pinger]*os.File{}}
 }
 
 // prepare opens what the plan's flows need at this node, before the epoch: a
 // datagram for a closed port would be refused.
 func (s *sockets) prepare(plan *topology.Plan) error {
-	listening := map[netip.AddrPort]bool{}
 	for number, f := range plan.Flows {
+		var err error
 		switch f.Protocol {
 		case topology.ProtocolUDP:
 			if f.To == s.station.plan.Name {
-				at := netip.AddrPortFrom(unspecified(f.ToAddr), f.DestinationPort)
-				if !listening[at] {
-					listening[at] = true
-					if err := s.listen(at); err != nil {
-						return fmt.Errorf("flow %q: %w", f.Name, err)
-					}
-				}
+				err = s.listen(netip.AddrPortFrom(f.ToAddr, f.DestinationPort))
 			}
 			if f.From == s.station.plan.Name {
-				if err := s.send(netip.AddrPortFrom(f.FromAddr, f.SourcePort)); err != nil {
-					return fmt.Errorf("flow %q: %w", f.Name, err)
-				}
+				err = errors.Join(err, s.send(netip.AddrPortFrom(f.FromAddr, f.SourcePort)))
 			}
 		case topology.ProtocolICMP:
 			if f.From == s.station.plan.Name {
-				if err := s.ping(pinger{f.ToAddr.Is6(), uint16(number + 1)}); err != nil {
-					return fmt.Errorf("flow %q: %w", f.Name, err)
-				}
+				err = s.ping(pinger{f.ToAddr.Is6(), uint16(number + 1)})
 			}
+		}
+		if err != nil {
+			return fmt.Errorf("flow %q: %w", f.Name, err)
 		}
 	}
 	return nil
 }
 
-func unspecified(a netip.Addr) netip.Addr {
-	if a.Is4() {
-		return netip.IPv4Unspecified()
-	}
-	return netip.IPv6Unspecified()
+// isOurs says that the node's process has the port, for IKE and ESP in UDP. What comes
+// there is its own, as it is in virtual time.
+func (s *sockets) isOurs(p udpPort) bool {
+	return len(s.station.plan.Connections) > 0 && (p.number == portIKE || p.number == portNATT)
 }
 
-// udp opens a UDP socket. A port may be shared between the end of one flow and the
-// beginning of another, and an address may come later.
-func (s *sockets) udp(at netip.AddrPort) (*net.UDPConn, error) {
-	network := "udp4"
-	if at.Addr().Is6() {
-		network = "udp6"
+// The ports of IKE, and of IKE and ESP behind a NAT (RFC 7296 §2, RFC 3948 §2).
+const (
+	portIKE  = 500
+	portNATT = 4500
+)
+
+// listen takes datagrams at a port.
+func (s *sockets) listen(at netip.AddrPort) error {
+	if s.isOurs(portOf(at)) {
+		return nil
 	}
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		controlErr := c.Control(func(fd uintptr) {
-			if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-				return
-			}
-			if at.Addr().Is6() {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_FREEBIND, 1)
-			} else {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
-			}
-		})
-		return errors.Join(err, controlErr)
-	}}
+	return s.udp(portOf(at))
+}
+
+// send opens the socket that a flow leaves from.
+func (s *sockets) send(from netip.AddrPort) error {
+	if p := portOf(from); !s.isOurs(p) {
+		return s.udp(p)
+	} else if s.raw[p.v6] != nil {
+		return nil
+	}
+	r, err := newRawUDP(s.station, from.Addr().Is6())
+	if err == nil {
+		s.raw[from.Addr().Is6()] = r
+		s.all = append(s.all, r)
+	}
+	return err
+}
+
+// udp opens the UDP socket of a port and reads what comes. One socket has all of a port:
+// of two that share it the kernel would give every datagram to the same one.
+func (s *sockets) udp(p udpPort) error {
+	if s.ports[p] != nil {
+		return nil
+	}
+	network, any := "udp4", netip.IPv4Unspecified()
+	if p.v6 {
+		network, any = "udp6", netip.IPv6Unspecified()
+	}
+	at := netip.AddrPortFrom(any, p.number)
 	var conn *net.UDPConn
 	err := s.station.ns.Do(func(ns.NetNS) error {
-		c, err := config.ListenPacket(background, network, at.String())
+		c, err := (&net.ListenConfig{}).ListenPacket(background, network, at.String())
 		if err == nil {
 			conn = c.(*net.UDPConn)
 		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("node %q: UDP socket at %v: %w", s.station.plan.Name, at, err)
+		return fmt.Errorf("node %q: UDP socket at %v: %w", s.station.plan.Name, at, err)
 	}
+	s.ports[p] = conn
 	s.all = append(s.all, conn)
-	return conn, nil
-}
-
-// listen takes datagrams at a port.
-func (s *sockets) listen(at netip.AddrPort) error {
-	conn, err := s.udp(at)
-	if err != nil {
-		return err
-	}
 	s.readers.Go(func() {
 		buffer := make([]byte, 0x10000)
 		for {
@@ -137,18 +150,6 @@ func (s *sockets) listen(at netip.AddrPort) error {
 		}
 	})
 	return nil
-}
-
-// send opens the socket that a flow leaves from.
-func (s *sockets) send(from netip.AddrPort) error {
-	if s.senders[from] != nil {
-		return nil
-	}
-	conn, err := s.udp(from)
-	if err == nil {
-		s.senders[from] = conn
-	}
-	return err
 }
 
 // ping opens the socket of an echo flow.
@@ -224,12 +225,27 @@ func sockaddrAddr(sa unix.Sockaddr) netip.Addr {
 // datagram sends a flow's datagram. The errors are the network's to the sender, such
 // as that there is no route: the packet is lost, as it is in virtual time.
 func (s *sockets) datagram(d node.DatagramOut) error {
-	conn := s.senders[d.Src]
+	p := portOf(d.Src)
+	if r := s.raw[p.v6]; r != nil && s.isOurs(p) {
+		return r.send(d)
+	}
+	conn := s.ports[p]
 	if conn == nil {
 		return fmt.Errorf("no socket at %v", d.Src)
 	}
-	_, err := conn.WriteToUDPAddrPort(d.Payload, d.Dst)
+	_, _, err := conn.WriteMsgUDPAddrPort(d.Payload, sourceIs(d.Src.Addr()), d.Dst)
 	return err
+}
+
+// sourceIs is the control message that chooses the address a packet is sent from.
+func sourceIs(a netip.Addr) []byte {
+	switch {
+	case !a.IsValid():
+		return nil
+	case a.Is4():
+		return unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: a.As4()})
+	}
+	return unix.PktInfo6(&unix.Inet6Pktinfo{Addr: a.As16()})
 }
 
 // echo sends a flow's echo request.
@@ -241,23 +257,16 @@ func (s *sockets) echo(e node.EchoOut) error {
 	message := make([]byte, header.ICMPv4MinimumSize+len(e.Payload))
 	copy(message[header.ICMPv4MinimumSize:], e.Payload)
 	var to unix.Sockaddr
-	var control []byte
 	if e.Dst.Is4() {
 		h := header.ICMPv4(message)
 		h.SetType(header.ICMPv4Echo)
 		h.SetSequence(e.Sequence)
 		to = &unix.SockaddrInet4{Addr: e.Dst.As4()}
-		if e.Src.IsValid() {
-			control = unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: e.Src.As4()})
-		}
 	} else {
 		h := header.ICMPv6(message)
 		h.SetType(header.ICMPv6EchoRequest)
 		h.SetSequence(e.Sequence)
 		to = &unix.SockaddrInet6{Addr: e.Dst.As16()}
-		if e.Src.IsValid() {
-			control = unix.PktInfo6(&unix.Inet6Pktinfo{Addr: e.Src.As16()})
-		}
 	}
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -265,7 +274,7 @@ func (s *sockets) echo(e node.EchoOut) error {
 	}
 	var sendErr error
 	err = raw.Write(func(fd uintptr) bool {
-		_, sendErr = unix.SendmsgN(int(fd), message, control, to, 0)
+		_, sendErr = unix.SendmsgN(int(fd), message, sourceIs(e.Src), to, 0)
 		return !errors.Is(sendErr, unix.EAGAIN)
 	})
 	return errors.Join(err, sendErr)
