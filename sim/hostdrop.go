@@ -23,3 +23,26 @@ func (r *Run) HostDropped(now time.Duration, nodeIndex int, device string, count
 	state.drops[DropHostQueueFull] += count
 	r.record(now, nodeIndex, recordHostDropped, text("device", device), text("reason", DropHostQueueFull), trace.Uint("count", count))
 }
+
+// recordHostTrouble is the kind of the record that HostTrouble writes.
+const recordHostTrouble = "host-trouble"
+
+// HostTrouble is something that the host which runs the lab lacked, so that packets may
+// have been lost that no link and no node gave up. Only engines in real time know it.
+type HostTrouble struct {
+	// Kind is a word for programs, Count how often it happened.
+	Kind  string `json:"kind"`
+	Count uint64 `json:"count"`
+	// Means and Cure say to a person what it means, and what to do.
+	Means string `json:"means"`
+	Cure  string `json:"cure"`
+}
+
+// String is the trouble as a person reads it.
+func (t HostTrouble) String() string { return t.Kind + ": " + t.Means + "; cure: " + t.Cure }
+
+// HostTrouble notes such a lack. The result has it too.
+func (r *Run) HostTrouble(now time.Duration, t HostTrouble) {
+	r.trouble = append(r.trouble, t)
+	r.record(now, -1, recordHostTrouble, text("kind", t.Kind), trace.Uint("count", t.Count))
+}

@@ -48,6 +48,9 @@ type Result struct {
 	ExchangesOmitted uint64        `json:"exchanges_omitted,omitempty"`
 	// Unreachable counts packets whose next hop nobody on the network has.
 	Unreachable uint64 `json:"unreachable"`
+	// HostTroubles are what the host that ran the lab lacked, so that packets may have
+	// been lost which are in no other figure.
+	HostTroubles []HostTrouble `json:"host_troubles,omitempty"`
 	// IKEKeys and ESPKeys are those of all SAs there were, for Wireshark. They
 	// are no part of result.json.
 	IKEKeys []capture.IKEKeys `json:"-"`

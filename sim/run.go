@@ -63,6 +63,7 @@ type Run struct {
 	failures    []Failure
 	failureEnds []failureEnds // of each failure
 	unreachable uint64
+	trouble     []HostTrouble
 	established int // IKE SAs that stand, at both ends
 	ladder      ladder
 	protocol    *protocolLog // nil if nobody asked for it
@@ -320,7 +321,7 @@ func (r *Run) Finish(now time.Duration, events uint64, interrupted bool, stopped
 		Connections: r.connectionResults(), Nodes: r.nodeResults(), EventCounts: r.counts.sorted(),
 		Failures: r.finishFailures(), Expectations: r.finishJudging(now), Invariants: r.finishInvariants(now),
 		Exchanges: append([]ExchangeRow{}, r.ladder.finish(now)...), ExchangesOmitted: r.ladder.omitted,
-		Unreachable: r.unreachable, IKEKeys: r.ikeKeys, ESPKeys: r.espKeys,
+		Unreachable: r.unreachable, HostTroubles: r.trouble, IKEKeys: r.ikeKeys, ESPKeys: r.espKeys,
 	}
 	for _, f := range r.flows {
 		result.Flows = append(result.Flows, r.flowFigures(now, f))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -98,6 +99,12 @@ func tryStateFolder(context.Context) (string, error) {
 func hostProbes() []probe {
 	return append(netnsProbes(), []probe{
 		{
+			name: "neighbour-table",
+			what: forNetns + ": all labs and everything else on this host share it; ikelab's own entries do not count there",
+			cure: neighbourCure(),
+			try:  tryNeighbourTable,
+		},
+		{
 			name: "strongswan",
 			what: forTests + ": a real peer",
 			cure: "make daemons (Debian and its kin; needs no root)",
@@ -152,6 +159,40 @@ func hostProbes() []probe {
 		toolProbe("iperf3", forTests+"; measuring in a lab", "apt-get install iperf3", "--version"),
 		toolProbe("nft", forTests+"; looking into a lab", "apt-get install nftables", "--version"),
 	}...)
+}
+
+// tryNeighbourTable looks whether the host's neighbour tables have been full.
+func tryNeighbourTable(context.Context) (string, error) {
+	tables, err := netns.NeighbourTables()
+	if err != nil {
+		return "", err
+	}
+	var texts []string
+	full := false
+	for _, t := range tables {
+		full = full || t.Full()
+		texts = append(texts, fmt.Sprintf("%s: learns at most %d, was full %d times since the host started", t.Family, t.Limit, t.Overflows))
+	}
+	text := strings.Join(texts, "; ")
+	if full {
+		return "", errors.New(text)
+	}
+	return text, nil
+}
+
+// neighbourCure is how the tables that were full get more room.
+func neighbourCure() string {
+	tables, err := netns.NeighbourTables()
+	if err != nil {
+		return ""
+	}
+	var cures []string
+	for _, t := range tables {
+		if t.Full() {
+			cures = append(cures, t.Cure())
+		}
+	}
+	return strings.Join(cures, "; ")
 }
 
 // netnsError gives a reason for which a lab cannot be had in namespaces its exit status: where the host lacks

@@ -109,6 +109,9 @@ func printStatus(std stdio, s *standing.Status) error {
 	if s.Failed != "" {
 		fmt.Fprintf(&b, "%s\n", s.Failed)
 	}
+	for _, t := range s.HostTroubles {
+		fmt.Fprintf(&b, "%s\n", t)
+	}
 	for _, n := range s.Nodes {
 		printNode(&b, &n)
 	}

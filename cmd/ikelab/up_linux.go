@@ -80,6 +80,10 @@ func up(ctx context.Context, std stdio, spec standing.Spec, plan *topology.Plan)
 		return internalError("%w", err)
 	}
 	defer start.Over(id)
+	tables, err := netns.NeighbourTables()
+	if err != nil {
+		return internalError("%w", err)
+	}
 	conn, theirs, err := socketPair()
 	if err != nil {
 		return internalError("%w", err)
@@ -132,7 +136,20 @@ func up(ctx context.Context, std stdio, spec standing.Spec, plan *topology.Plan)
 	if rootless.Needed() {
 		word.Ready.Holder = cmd.Process.Pid // it sees itself in another process namespace
 	}
+	warnOfNeighbours(std, tables)
 	return printReady(std, word.Ready, plan)
+}
+
+// warnOfNeighbours says that the host's neighbour table has been full since it was
+// looked at.
+func warnOfNeighbours(std stdio, before []netns.NeighbourTable) {
+	now, err := netns.NeighbourTables()
+	if err != nil {
+		return // nothing is known, and the lab stands
+	}
+	for _, t := range netns.NeighbourTrouble(before, now) {
+		_, _ = fmt.Fprintf(std.err, "ikelab: %s\n", t)
+	}
 }
 
 // somethingToRun is a node of a plan with a command that is worth running there: a ping from the first host to the last.

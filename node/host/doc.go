@@ -13,7 +13,8 @@
 // # What it puts into a namespace
 //
 //   - Sockets: per own address IKE at both ports, and bare ESP. All are marked.
-//   - The TUN device, with the MTU that fits inside every association's path.
+//   - The TUN device, with the MTU that fits inside every association's path, and a
+//     permanent neighbour on it, because the table of neighbours may be full.
 //   - Rules: marked packets look at the main table and at nothing else, so that a
 //     policy for 0.0.0.0/0 makes no loop (priorities 218 and 219); what a policy has
 //     looks at table 220 (220 and 221), which leads to the TUN device and, when that is

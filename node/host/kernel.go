@@ -237,7 +237,7 @@ func (h *Host) wantedRouting(pairs []protectedPair) (map[string]netlink.Rule, ma
 			route := netlink.Route{Family: family, Dst: ipNet(remote), Table: tunnelTable, LinkIndex: h.tun.index, Type: unix.RTN_UNICAST,
 				Scope: netlink.SCOPE_LINK, Protocol: routeProtocol}
 			if family == unix.AF_INET6 {
-				route.Scope = netlink.SCOPE_UNIVERSE
+				route.Scope, route.Gw, route.Flags = netlink.SCOPE_UNIVERSE, tunnelNextHop.AsSlice(), int(netlink.FLAG_ONLINK)
 			}
 			if src.IsValid() {
 				route.Src = src.AsSlice()

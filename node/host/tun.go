@@ -126,6 +126,7 @@ func (h *Host) raiseTUN(t *tunDevice) error {
 		h.kernel.LinkSetMTU(link, t.mtu),
 		h.kernel.LinkSetTxQLen(link, tunQueuePackets),
 		h.kernel.LinkSetUp(link),
+		h.addNeighbours(t),
 	)
 }
 

@@ -378,8 +378,8 @@ func (h *hub) close() {
 	}
 }
 
-// bridge makes a segment's bridge. It learns and floods as any switch, and neither
-// snoops nor waits.
+// bridge makes a segment's bridge. It knows where the plan's interfaces are, learns and
+// floods for others as any switch, and neither snoops nor waits.
 func (h *hub) bridge(number int) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = fmt.Sprintf("br%d", number)
@@ -407,6 +407,12 @@ func (h *hub) attach(s *station, at endpoint, bridge netlink.Link) error {
 		return fmt.Errorf("node %q: interface %q: bridge: %w", s.plan.Name, s.plan.Interfaces[at.iface].Name, err)
 	}
 	h.ports[at] = port
+	// Where it is need not be learned: frames for one that has not sent yet would go to
+	// everybody.
+	known := &netlink.Neigh{LinkIndex: port.Attrs().Index, Family: unix.AF_BRIDGE, State: netlink.NUD_NOARP, Flags: netlink.NTF_MASTER, HardwareAddr: s.macs[at.iface]}
+	if err := h.handle.NeighSet(known); err != nil {
+		return fmt.Errorf("node %q: interface %q: bridge: its hardware address: %w", s.plan.Name, s.plan.Interfaces[at.iface].Name, err)
+	}
 	return nil
 }
 

@@ -37,6 +37,17 @@
 // bridge for more, and a packet socket in each node that shows the run what passes
 // (watch.go), cut and completed in the same way.
 //
+// # Neighbours
+//
+// All namespaces of a host share one neighbour table per family, which learns a limited
+// number of entries (1024 by default). Permanent ones do not count, so nodes are told
+// who is where instead of asking: everybody of everybody on a small network, and on a
+// large one those whom the plan lets meet (neighbour.go); and the kernel is told of the
+// next hop behind a node's TUN (package node/host). What a person does in a lab beside
+// its plan is still learned. The tables are looked at before a lab and behind it, and an
+// overflow, whoever caused it, is in the result and in a lab's State (neighbourtable.go).
+// The limit itself is the host's and not touched.
+//
 // # What is owned
 //
 // Everything is inside namespaces, whose names begin with "ikelab-" and the lab's

@@ -100,6 +100,7 @@ func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted
 	lost := l.Unseen()
 	overrun := l.overruns()
 	frames, held := l.underWay()
+	trouble := l.trouble()
 	// Whoever is in the middle of something is seen to its end first, and what comes
 	// later is not.
 	l.mu.Lock()
@@ -122,6 +123,9 @@ func (l *Lab) finish(now time.Duration, progress func(sim.Progress), interrupted
 		for _, d := range devices {
 			l.run.HostDropped(end, n, d.device, d.packets)
 		}
+	}
+	for _, t := range trouble {
+		l.run.HostTrouble(end, t)
 	}
 	if err == nil && lost > 0 {
 		err = fmt.Errorf("%d packets passed unseen: this host was too busy to look at all of them, so nothing is sure; give it less to do, or the lab's links a rate", lost)
@@ -229,22 +233,14 @@ func (l *Lab) readdress(at endpoint, before, after []netip.Prefix) error {
 	}
 	// Routes go with the addresses that they were reached from.
 	errs = append(errs, s.routes(), s.reachable())
-	for _, segment := range l.segments {
-		if !slices.Contains(segment.ends, at) || len(segment.ends) > neighboursMax {
-			continue
+	for _, other := range l.known[at] {
+		for _, p := range before {
+			if !slices.Contains(after, p) {
+				errs = append(errs, l.stations[other.node].neighbour(other.iface, p.Addr(), s.macs[at.iface], true))
+			}
 		}
-		for _, other := range segment.ends {
-			if other == at {
-				continue
-			}
-			for _, p := range before {
-				if !slices.Contains(after, p) {
-					errs = append(errs, l.stations[other.node].neighbour(other.iface, p.Addr(), s.macs[at.iface], true))
-				}
-			}
-			for _, p := range after {
-				errs = append(errs, l.stations[other.node].neighbour(other.iface, p.Addr(), s.macs[at.iface], false))
-			}
+		for _, p := range after {
+			errs = append(errs, l.stations[other.node].neighbour(other.iface, p.Addr(), s.macs[at.iface], false))
 		}
 	}
 	return errors.Join(errs...)

@@ -64,8 +64,12 @@ type Lab struct {
 	boxRuns  bool
 	ports    map[endpoint]*port // of the box's segments
 	segments []segment
+	// known are the interfaces that each is told of (acquaint).
+	known    map[endpoint][]endpoint
 	sockets  []*sockets
 	watchers []*watcher // by node, nil where nobody looks
+	// tablesBefore are the host's neighbour tables before the lab was made.
+	tablesBefore []NeighbourTable
 	// lostBefore are the packets that devices had lost when the lab's time began.
 	lostBefore []map[string]uint64
 	tapMu      sync.Mutex
@@ -116,6 +120,10 @@ func Create(r *sim.Run, opt Options) (*Lab, error) {
 			return nil, err
 		}
 	}
+	tables, err := NeighbourTables()
+	if err != nil {
+		return nil, err
+	}
 	if _, err := Sweep(); err != nil {
 		return nil, fmt.Errorf("clearing away what an earlier lab left behind: %w", err)
 	}
@@ -124,9 +132,9 @@ func Create(r *sim.Run, opt Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{
-		run: r, opt: opt, claim: c, segments: segments, ports: map[endpoint]*port{}, tapping: map[endpoint]int{},
+		run: r, opt: opt, claim: c, segments: segments, known: acquaint(plan, segments), ports: map[endpoint]*port{}, tapping: map[endpoint]int{},
 		stations: make([]*station, len(plan.Nodes)), watchers: make([]*watcher, len(plan.Nodes)), hosts: make([]*host.Host, len(plan.Nodes)), sockets: make([]*sockets, len(plan.Nodes)),
-		lives: make([]int, len(plan.Nodes)), running: make([]*Started, len(plan.Processes)), group: openCgroup(c.record.cgroup), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}),
+		lives: make([]int, len(plan.Nodes)), running: make([]*Started, len(plan.Processes)), group: openCgroup(c.record.cgroup), kick: make(chan struct{}, 1), failure: make(chan error, 1), closing: make(chan struct{}), tablesBefore: tables,
 	}
 	l.forker = newForker(c.mark(), l.group)
 	if l.group == nil && opt.Alone {
@@ -294,10 +302,6 @@ func (l *Lab) connect() error {
 	return nil
 }
 
-// neighboursMax is the largest segment on which everybody is told who is where;
-// on a larger one they ask.
-const neighboursMax = 64
-
 // configure takes a node's interfaces up and gives it addresses, routes and
 // neighbours.
 func (l *Lab) configure(n int) error {
@@ -307,23 +311,12 @@ func (l *Lab) configure(n int) error {
 			return err
 		}
 	}
-	for _, segment := range l.segments {
-		if len(segment.ends) > neighboursMax {
-			continue
-		}
-		for _, here := range segment.ends {
-			if here.node != n {
-				continue
-			}
-			for _, there := range segment.ends {
-				if there == here {
-					continue
-				}
-				other := l.stations[there.node]
-				for _, a := range other.plan.Interfaces[there.iface].Addresses {
-					if err := s.neighbour(here.iface, a.Addr(), other.macs[there.iface], false); err != nil {
-						return err
-					}
+	for i := range s.plan.Interfaces {
+		for _, there := range l.known[endpoint{n, i}] {
+			other := l.stations[there.node]
+			for _, a := range other.plan.Interfaces[there.iface].Addresses {
+				if err := s.neighbour(i, a.Addr(), other.macs[there.iface], false); err != nil {
+					return err
 				}
 			}
 		}

@@ -5,6 +5,8 @@ package netns
 import (
 	"maps"
 	"slices"
+
+	"github.com/ikelab/ikelab/sim"
 )
 
 // overrun is how many packets a device of a node has lost for want of room.
@@ -52,4 +54,13 @@ func (l *Lab) overruns() [][]overrun {
 		}
 	}
 	return all
+}
+
+// trouble is what went wrong with the host, beside the lab, since it was made.
+func (l *Lab) trouble() []sim.HostTrouble {
+	now, err := NeighbourTables()
+	if err != nil {
+		return nil // it could be looked at before, so nothing is known now
+	}
+	return NeighbourTrouble(l.tablesBefore, now)
 }

@@ -26,6 +26,8 @@ type State struct {
 	Now   time.Duration
 	Epoch time.Time
 	Nodes []NodeState // in the plan's order
+	// HostTroubles are what this host has lacked since the lab was made.
+	HostTroubles []sim.HostTrouble
 }
 
 // NodeState is what a node looks like.
@@ -92,6 +94,7 @@ func (l *Lab) State() State {
 	}
 	l.mu.Unlock()
 	overrun := l.overruns()
+	s.HostTroubles = l.trouble()
 	for n := range plan.Nodes {
 		at, p := &s.Nodes[n], &plan.Nodes[n]
 		for _, d := range overrun[n] {

@@ -174,20 +174,31 @@ func newWatcher(s *station, node int, ifaces map[int]int) (*watcher, error) {
 // filter may have 4,096 instructions.
 const ifacesFilteredMax = 1024
 
-// filter keeps from the socket what passes other interfaces, before the kernel copies it.
+// filter keeps from the socket what passes other interfaces, and what does not concern the
+// run: others' frames, broadcast and multicast, of which a large bridge has many. So the
+// kernel does not copy it.
 func (w *watcher) filter(ifaces map[int]int) error {
-	if len(ifaces) > ifacesFilteredMax {
-		return nil // look leaves out what it does not know
-	}
-	const interfaceIndex = 0xfffff000 + 8 // SKF_AD_OFF + SKF_AD_IFINDEX, linux/filter.h
+	// SKF_AD_OFF with SKF_AD_PKTTYPE and SKF_AD_IFINDEX, linux/filter.h
+	const packetType, interfaceIndex = 0xfffff000 + 4, 0xfffff000 + 8
 	const whole = 1 << 18
-	code := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: interfaceIndex}}
-	for _, index := range slices.Sorted(maps.Keys(ifaces)) {
-		code = append(code,
-			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(index), Jf: 1},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: whole})
+	refuse := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: packetType},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.PACKET_HOST, Jt: 2},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.PACKET_OUTGOING, Jt: 1},
+		refuse,
 	}
-	code = append(code, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K})
+	if len(ifaces) > ifacesFilteredMax { // look leaves out what it does not know
+		code = append(code, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: whole})
+	} else {
+		code = append(code, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: interfaceIndex})
+		for _, index := range slices.Sorted(maps.Keys(ifaces)) {
+			code = append(code,
+				unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(index), Jf: 1},
+				unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: whole})
+		}
+		code = append(code, refuse)
+	}
 	return unix.SetsockoptSockFprog(w.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
 }
 
@@ -211,7 +222,7 @@ func (b *box) look(w *watcher) {
 		case unix.PACKET_OUTGOING:
 			direction = impair.Up
 		default:
-			continue // others' frames, broadcast and multicast
+			continue // what came before the filter
 		}
 		if protocol := htons(at.Protocol); !ours || protocol != unix.ETH_P_IP && protocol != unix.ETH_P_IPV6 {
 			continue

@@ -50,3 +50,16 @@ func drops(b *strings.Builder, r *sim.Result, o Options) {
 			count(packets, "packet", "packets"), o.elsewhere("result.json"))
 	}
 }
+
+// hostTroubles writes what the host lacked. Nothing is written when it lacked nothing.
+func hostTroubles(b *strings.Builder, r *sim.Result, o Options) {
+	if len(r.HostTroubles) == 0 {
+		return
+	}
+	heading(b, o, "this host")
+	for _, t := range r.HostTroubles {
+		for _, line := range wrap(t.String(), max(o.width()-2, 20)) {
+			fmt.Fprintf(b, "  %s\n", line)
+		}
+	}
+}

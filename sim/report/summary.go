@@ -47,6 +47,7 @@ func Summary(w io.Writer, r *sim.Result, o Options) error {
 	}
 	processes(&b, r, o)
 	drops(&b, r, o)
+	hostTroubles(&b, r, o)
 	heading(&b, o, "expectations")
 	expectations(&b, r, o)
 	heading(&b, o, "invariants")

@@ -22,8 +22,11 @@ type Status struct {
 	Since time.Time     `json:"since"`
 	Age   time.Duration `json:"age_ns"`
 	// Failed is why the lab cannot be acted on any more, empty for one that works.
-	Failed string       `json:"failed,omitempty"`
-	Nodes  []NodeStatus `json:"nodes"`
+	Failed string `json:"failed,omitempty"`
+	// HostTroubles are what this host has lacked since the lab was made, so that packets
+	// may have been lost which are in no other figure.
+	HostTroubles []sim.HostTrouble `json:"host_troubles,omitempty"`
+	Nodes        []NodeStatus      `json:"nodes"`
 }
 
 // NodeStatus is a node.
@@ -105,7 +108,7 @@ type PolicyStatus struct {
 
 // statusOf writes a lab's state as its status.
 func statusOf(s netns.State) Status {
-	out := Status{Since: s.Epoch, Age: s.Now}
+	out := Status{Since: s.Epoch, Age: s.Now, HostTroubles: s.HostTroubles}
 	for _, n := range s.Nodes {
 		at := NodeStatus{
 			Name: n.Name, Implementation: n.Implementation, Namespace: n.Namespace, Alive: n.Alive, Life: n.Life, Problem: n.Problem, Drops: n.Drops,
