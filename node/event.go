@@ -331,6 +331,12 @@ const (
 	DropICMPRateLimited DropReason = "icmp-rate-limited" // the reason of EventICMPSuppressed
 	DropCongested       DropReason = "congested"         // marked, and cannot tell (RFC 6040 §4.2)
 
+	// What a real kernel did not take from a node, package host's alone.
+	DropSendQueueFull DropReason = "send-queue-full" // no room in a queue, a socket or the neighbour table
+	DropFiltered      DropReason = "filtered"        // by a packet filter, or a route that prohibits
+	DropNotSent       DropReason = "not-sent"        // for another reason
+	DropTunnelRefused DropReason = "tunnel-refused"  // what came out of a tunnel, by the kernel's TUN device
+
 	DropFragmentUnmatched DropReason = "fragment-unmatched" // a policy selects by ports it does not show
 	DropFragmentTimeout   DropReason = "fragment-timeout"   // the rest did not come
 	DropFragmentOverlap   DropReason = "fragment-overlap"   // RFC 5722

@@ -63,6 +63,13 @@
 // joins UDP, and nothing else. That way costs more than all the rest, so bare ESP needs
 // three times the processor time of ESP in UDP.
 //
+// # What is lost
+//
+// Every packet that the TUN device gives ends in one figure of Account: sent, gone in
+// clear, waiting, or dropped for a reason, and all reasons but multicast are events. What
+// the kernel could not give is counted where it was lost: by the TUN device's own
+// statistics, and for datagrams by Overflows.
+//
 // # What must stay true
 //
 //   - No packet leaves in clear that a policy protects: not before the first association,

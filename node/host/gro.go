@@ -5,7 +5,9 @@ package host
 import (
 	"encoding/binary"
 	"fmt"
+	"unsafe"
 
+	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/node/host/offload"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
@@ -18,6 +20,14 @@ type tunWriter struct {
 	pieces []unix.Iovec
 	errno  unix.Errno
 	write  func(fd uintptr)
+	// refused are the packets that the device did not take and that nobody knows of yet.
+	refused []refusal
+}
+
+// refusal is some packets that the device did not take, of which key describes the first.
+type refusal struct {
+	key     node.PacketKey
+	packets int
 }
 
 func (t *tunWriter) init() {
@@ -46,14 +56,35 @@ func (t *tunWriter) writePieces(pieces []unix.Iovec) {
 	if t.h.tun.raw.Control(t.write) != nil || t.h.tun.closed.Load() {
 		return // closed
 	}
-	switch {
-	case t.errno == 0, t.errno == unix.ENOBUFS, t.errno == unix.EINVAL, t.errno == unix.EIO:
-		// The last two: the kernel does not like the packet, which the other end
-		// sent; or the device is not up.
+	switch t.errno {
+	case 0:
+	case unix.ENOBUFS, unix.ENOMEM, unix.EINVAL, unix.EIO:
+		// No memory; the kernel does not like the packet, which the other end sent; or
+		// the device is not up. An association may be locked, so it is told later.
+		var front []byte
+		for _, p := range pieces[:min(len(pieces), 2)] {
+			front = append(front, unsafe.Slice(p.Base, p.Len)...)
+		}
+		t.refused = append(t.refused, refusal{describeCut(front[offload.HeaderBytes:]), len(pieces) - 1})
 	default:
 		// Not from here: the caller may have an association locked.
 		go t.h.fail(fmt.Errorf("writing to the tunnel device %q: %w", t.h.cfg.Tunnel, t.errno))
 	}
+}
+
+// tell records the packets that the device did not take. The caller holds no lock.
+func (t *tunWriter) tell(iface func() int) {
+	if len(t.refused) == 0 {
+		return
+	}
+	t.h.enter(func() {
+		for _, r := range t.refused {
+			for range r.packets {
+				t.h.drop(r.key, node.DropTunnelRefused, iface(), node.ESP{})
+			}
+		}
+	})
+	t.refused = t.refused[:0]
 }
 
 // writeFrame writes the frame.

@@ -92,10 +92,12 @@ type Host struct {
 	unpublished bool
 	interfaces  []attachment
 	sockets     map[netip.AddrPort]*socket
-	timer       *time.Timer
-	applied     kernelState
-	watcher     *watcher
-	clearLog    *clearLog
+	// overflowed are the Overflows of sockets that have been closed.
+	overflowed map[string]uint64
+	timer      *time.Timer
+	applied    kernelState
+	watcher    *watcher
+	clearLog   *clearLog
 	// narrowedAt is when a path last became narrower.
 	narrowedAt time.Duration
 	// recheckAt is when narrow paths are looked at again, 0 while none is known.
@@ -107,6 +109,7 @@ type Host struct {
 	tun *tunDevice
 	// snap is what the data plane looks at; it is replaced, never changed.
 	snap    atomic.Pointer[snapshot]
+	tally   tally
 	stopped chan struct{}
 	done    chan struct{}
 	workers sync.WaitGroup

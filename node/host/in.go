@@ -218,6 +218,7 @@ func (w *inWorker) handle() {
 		if w.s.local.Port() == portRawESP && w.s.local.Addr().Is4() {
 			// A raw socket shows IPv4's header too.
 			if len(b) < 20 || len(b) < int(b[0]&0xf)*4 {
+				w.drop(outerKey(remote, w.s.local, false, len(b)), node.DropESPMalformed, node.ESP{})
 				continue
 			}
 			w.class = b[1]
@@ -235,6 +236,7 @@ func (w *inWorker) handle() {
 	}
 	w.release()
 	w.writer.flush()
+	w.writer.tell(func() int { return w.h.interfaceWith(w.s.local.Addr()) })
 }
 
 // datagram tells apart what may come to a socket: IKE, and at port 4500 keepalives

@@ -153,6 +153,7 @@ func (w *outWorker) readFrames(fd uintptr) bool {
 // take sorts one frame of the TUN device into the batch.
 func (w *outWorker) take(frame []byte) {
 	if len(frame) <= offload.HeaderBytes {
+		w.lost(nil, node.DropTruncated)
 		return
 	}
 	v := offload.Parse(frame)
@@ -171,6 +172,7 @@ func (w *outWorker) take(frame []byte) {
 			for n := s.Size(); n > 0; n = s.Size() {
 				b := make([]byte, n) // not the way of tunnelled traffic
 				s.Write(b)
+				w.h.tally.taken.Add(1)
 				w.refuse(b, verdict)
 			}
 			return
@@ -180,6 +182,7 @@ func (w *outWorker) take(frame []byte) {
 				w.lost(packet, node.DropTooBig) // smaller segments than Linux makes
 				return
 			}
+			w.h.tally.taken.Add(1)
 			s.Write(w.add(verdict.association, flow, n))
 		}
 		return
@@ -189,8 +192,11 @@ func (w *outWorker) take(frame []byte) {
 		return
 	}
 	verdict, flow, ok := w.classify(packet)
+	if !ok {
+		return
+	}
+	w.h.tally.taken.Add(1)
 	switch {
-	case !ok:
 	case verdict.association == nil:
 		w.refuse(packet, verdict)
 	default:
@@ -206,7 +212,8 @@ func (w *outWorker) classify(packet []byte) (verdict, uint32, bool) {
 		return w.classifySlowly(s, packet)
 	}
 	if isMulticast(&w.view.key) {
-		return verdict{}, 0, false // the kernel's own chatter on a new device; no tunnel carries it
+		w.chatter()
+		return verdict{}, 0, false
 	}
 	v, flow := w.cache.decide(s, &w.view.key)
 	return v, flow, true
@@ -220,6 +227,7 @@ func (w *outWorker) classifySlowly(s *snapshot, packet []byte) (verdict, uint32,
 		w.lost(packet, reason)
 		return verdict{}, 0, false
 	case key.Dst.IsMulticast():
+		w.chatter()
 		return verdict{}, 0, false
 	}
 	w.view = headerView{bytes: key.Bytes}
@@ -261,16 +269,29 @@ func (w *outWorker) refuse(packet []byte, v verdict) {
 	case v.policy != nil:
 		w.h.enter(func() { w.h.reconsider(packet) })
 	case v.unmatched:
-		w.lost(packet, node.DropFragmentUnmatched)
+		w.gone(packet, node.DropFragmentUnmatched)
 	default:
 		w.h.sendClear(packet)
 	}
 }
 
-// lost records that a packet goes nowhere.
+// chatter counts what the kernel says of itself on a new device, and other multicast: no
+// tunnel carries it, and nobody needs an event of it.
+func (w *outWorker) chatter() {
+	w.h.tally.taken.Add(1)
+	w.h.tally.drop(node.DropMulticast, 1)
+}
+
+// lost records that a packet which is not taken goes nowhere.
 func (w *outWorker) lost(packet []byte, reason node.DropReason) {
+	w.h.tally.taken.Add(1)
+	w.gone(packet, reason)
+}
+
+// gone records that a packet goes nowhere.
+func (w *outWorker) gone(packet []byte, reason node.DropReason) {
 	key, _, _ := node.ReadPacketKey(packet)
-	w.h.enter(func() { w.h.drop(key, reason, fromInside, node.ESP{}) })
+	w.h.enter(func() { w.h.dropOut(key, reason, node.ESP{}) })
 }
 
 // flush seals and sends the batch.
@@ -354,7 +375,7 @@ func (w *outWorker) seal(g *group) bool {
 					continue
 				}
 				key, _, _ := node.ReadPacketKey(packet)
-				w.h.drop(key, node.DropESPSequence, fromInside, node.ESP{Connection: a.connection, Child: a.child})
+				w.h.dropOut(key, node.DropESPSequence, node.ESP{Connection: a.connection, Child: a.child})
 			}
 			if errors.Is(err, esp.ErrSequenceExhausted) {
 				w.h.outOfSequence(a)
@@ -388,7 +409,7 @@ func (w *outWorker) sealedEvents(g *group) bool {
 	if !stands {
 		w.h.enter(func() {
 			for i := g.first; i >= 0; i = w.packets[i].next {
-				w.h.drop(w.packets[i].key, node.DropNoAssociation, fromInside, node.ESP{Connection: a.connection, Child: a.child})
+				w.h.dropOut(w.packets[i].key, node.DropNoAssociation, node.ESP{Connection: a.connection, Child: a.child})
 			}
 		})
 	}
@@ -410,9 +431,10 @@ func (h *Host) sendClear(packet []byte) {
 	default:
 		err := via.sendTo(packet[:key.Bytes], netip.AddrPortFrom(key.Dst, 0))
 		if err == nil {
+			h.tally.clear.Add(1)
 			return
 		}
 		reason = sendReason(err)
 	}
-	h.enter(func() { h.drop(key, reason, fromInside, node.ESP{}) })
+	h.enter(func() { h.dropOut(key, reason, node.ESP{}) })
 }

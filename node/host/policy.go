@@ -93,7 +93,7 @@ func (h *Host) reconsider(packet []byte) {
 		h.hold(packet, key, v.policy)
 	default:
 		// What was protected a moment ago does not leave in clear now.
-		h.drop(key, node.DropNoAssociation, fromInside, node.ESP{})
+		h.dropOut(key, node.DropNoAssociation, node.ESP{})
 	}
 }
 
@@ -179,7 +179,7 @@ func (h *Host) hold(packet []byte, key node.PacketKey, by *policy) {
 
 // dropFor drops a packet of a policy's traffic.
 func (h *Host) dropFor(key node.PacketKey, by *policy, reason node.DropReason) {
-	h.drop(key, reason, fromInside, node.ESP{Connection: by.connection, Child: by.child})
+	h.dropOut(key, reason, node.ESP{Connection: by.connection, Child: by.child})
 }
 
 // takeHeld empties the wait of a child, or with an empty name of every child of

@@ -24,6 +24,8 @@ type sender struct {
 	// about what was sent before, and is told once.
 	again int
 	errno unix.Errno
+	// sent are the packets that the kernel has taken since deliver began.
+	sent  uint64
 	write func(fd uintptr)
 }
 
@@ -131,9 +133,12 @@ func (s *sender) attach(m *message, level, kind, value int32, size int) {
 // not take is sent packet by packet, and so are all later ones of that path: its
 // device cannot do checksums, or the path has become narrower.
 func (s *sender) deliver(w *outWorker, via *socket) {
+	s.sent = 0
+	defer func() { w.h.tally.sent.Add(s.sent) }()
 	for s.done < len(s.messages) {
 		if via.raw.Control(s.write) != nil || via.closed.Load() {
-			return // closed: there is nobody left to tell
+			s.unsent(w, node.DropNoSource) // closed: the address is gone, or the host ends
+			return
 		}
 		if s.errno == 0 {
 			continue
@@ -155,9 +160,7 @@ func (s *sender) deliver(w *outWorker, via *socket) {
 			if s.errno == unix.EMSGSIZE {
 				w.h.enter(w.h.pathNarrowed)
 			}
-		case s.errno == unix.ENOBUFS:
-			s.done++ // a full queue: lost, as on any network
-		case s.again != s.done+1:
+		case s.errno != unix.ENOBUFS && s.again != s.done+1:
 			s.again = s.done + 1
 		default:
 			s.lostOne(w, sendReason(s.errno))
@@ -174,6 +177,9 @@ func (s *sender) writeSome(fd uintptr) {
 		n, errno := sendMessages(fd, s.messages[s.done:])
 		switch errno {
 		case 0:
+			for _, m := range s.messages[s.done : s.done+n] {
+				s.sent += uint64(m.header.Iovlen) // a piece each
+			}
 			s.done += n
 		case unix.EAGAIN:
 			waitWritable(fd)
@@ -193,14 +199,16 @@ func (s *sender) unsent(w *outWorker, reason node.DropReason) {
 	}
 }
 
-// lostOne records that the message at hand did not leave.
+// lostOne records that the packets of the message at hand did not leave.
 func (s *sender) lostOne(w *outWorker, reason node.DropReason) {
-	g := &w.grouper.groups[s.group[s.done]]
-	a := g.association
+	a := w.grouper.groups[s.group[s.done]].association
 	way := a.path.Load()
-	sealed := w.packets[s.packet[s.done]].sealed
-	outer := outerKey(way.local, way.remote, a.encap, len(sealed))
 	w.h.enter(func() {
-		w.h.drop(outer, reason, fromInside, node.ESP{Connection: a.connection, Child: a.child, Ordinal: a.ordinal, SPI: a.spiOut, Outer: outer})
+		i := s.packet[s.done]
+		for range int(s.messages[s.done].header.Iovlen) {
+			outer := outerKey(way.local, way.remote, a.encap, len(w.packets[i].sealed))
+			w.h.dropOut(outer, reason, node.ESP{Connection: a.connection, Child: a.child, Ordinal: a.ordinal, SPI: a.spiOut, Outer: outer})
+			i = w.packets[i].next
+		}
 	})
 }

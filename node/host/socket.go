@@ -67,6 +67,12 @@ func (h *Host) syncSockets() error {
 	for at, s := range h.sockets {
 		if !wanted[at] {
 			delete(h.sockets, at)
+			if n := s.overflowed(); n > 0 {
+				if h.overflowed == nil {
+					h.overflowed = make(map[string]uint64)
+				}
+				h.overflowed[s.name()] += n
+			}
 			h.letGo(s.close)
 		}
 	}
@@ -182,7 +188,8 @@ func configureSocket(fd, family int, local netip.AddrPort) error {
 	return nil
 }
 
-// sendTo sends one datagram. A full buffer drops it, as a network would.
+// sendTo sends one datagram. One for which there is no room is an error: it is lost, as on
+// a network, and not without a name.
 func (s *socket) sendTo(b []byte, to netip.AddrPort) error {
 	var address unix.Sockaddr
 	if to.Addr().Is4() {
@@ -197,9 +204,6 @@ func (s *socket) sendTo(b []byte, to netip.AddrPort) error {
 			sent = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, address)
 		}
 	})
-	if errors.Is(sent, unix.EAGAIN) {
-		sent = nil
-	}
 	return errors.Join(err, sent)
 }
 
@@ -210,12 +214,18 @@ func sendReason(err error) node.DropReason {
 		return node.DropTooBig
 	case errors.Is(err, unix.EHOSTUNREACH):
 		return node.DropHostUnreachable
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL):
+	case errors.Is(err, unix.ENETUNREACH):
+		return node.DropNoRoute
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, os.ErrClosed):
 		return node.DropNoSource
-	case errors.Is(err, unix.ENETDOWN):
+	case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return node.DropInterfaceDown
+	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM):
+		return node.DropSendQueueFull
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return node.DropFiltered
 	}
-	return node.DropNoRoute
+	return node.DropNotSent
 }
 
 // sockaddr is an address in the kernel's form.

@@ -204,6 +204,7 @@ func (l *Lab) live(n int, change *sim.LifeChange) error {
 		l.host(n).Boot()
 		return nil
 	}
+	l.bequeath(n)
 	l.hostsMu.Lock()
 	h := l.hosts[n]
 	l.hosts[n] = nil

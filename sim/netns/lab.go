@@ -70,14 +70,17 @@ type Lab struct {
 	watchers []*watcher // by node, nil where nobody looks
 	// tablesBefore are the host's neighbour tables before the lab was made.
 	tablesBefore []NeighbourTable
-	// lostBefore are the packets that devices had lost when the lab's time began.
-	lostBefore []map[string]uint64
-	tapMu      sync.Mutex
-	tapping    map[endpoint]int // how many ask for Tapping
-	group      *os.File         // the commands' control group, nil where there is none
-	forker     *forker
-	byHand     sync.Mutex // held while a person's action is carried out
-	running    []*Started // by process of the plan; Drive's alone
+	// lostBefore are the packets that devices had lost when the lab's time began, or their
+	// node's present life, and lostEarlier those of earlier lives; lostMu guards both.
+	lostMu                  sync.Mutex
+	lostBefore, lostEarlier []map[string]uint64
+
+	tapMu   sync.Mutex
+	tapping map[endpoint]int // how many ask for Tapping
+	group   *os.File         // the commands' control group, nil where there is none
+	forker  *forker
+	byHand  sync.Mutex // held while a person's action is carried out
+	running []*Started // by process of the plan; Drive's alone
 
 	// hosts are the nodes' processes, nil for one that is dead.
 	hostsMu sync.Mutex
@@ -432,10 +435,13 @@ func (l *Lab) fail(err error) {
 
 // Start begins the lab's time: the epoch is now, and the nodes boot.
 func (l *Lab) Start() {
-	l.lostBefore = make([]map[string]uint64, len(l.stations))
+	before, earlier := make([]map[string]uint64, len(l.stations)), make([]map[string]uint64, len(l.stations))
 	for n := range l.stations {
-		l.lostBefore[n] = l.deviceLosses(n)
+		before[n], earlier[n] = l.losses(n), map[string]uint64{}
 	}
+	l.lostMu.Lock()
+	l.lostBefore, l.lostEarlier = before, earlier
+	l.lostMu.Unlock()
 	now := time.Now()
 	l.epoch.Store(&now)
 	for n := range l.hosts {

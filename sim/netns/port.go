@@ -3,6 +3,8 @@
 package netns
 
 import (
+	"sync/atomic"
+
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
@@ -26,6 +28,9 @@ type port struct {
 	// that it was given.
 	joiner  offload.Joiner
 	written [][]byte
+	// refused are the packets that the kernel did not take for another reason than that
+	// the interface is down.
+	refused atomic.Uint64
 }
 
 func newPort(at endpoint, fd int, udp bool) *port {
@@ -38,7 +43,11 @@ func newPort(at endpoint, fd int, udp bool) *port {
 
 // write gives a frame to the node. A node whose interface is down does not get it, as
 // with a real cable.
-func (p *port) write(pieces []unix.Iovec) { _ = offload.WriteVector(uintptr(p.fd), pieces) }
+func (p *port) write(pieces []unix.Iovec) {
+	if errno := offload.WriteVector(uintptr(p.fd), pieces); errno != 0 && errno != unix.EIO {
+		p.refused.Add(uint64(len(pieces) - 1)) // a piece each, behind their header
+	}
+}
 
 // DropMalformed is the reason for a frame of segments that contradicts its header.
 const DropMalformed = "malformed-segments"
