@@ -80,7 +80,8 @@ func (n *Node) act(action ike.Action) {
 		n.sendIKE(action)
 	case ike.InstallChild:
 		if err := n.install(&action.SA); err != nil {
-			n.event(EventInstallFailed, fromInside).Problem = err.Error()
+			e := n.event(EventInstallFailed, fromInside)
+			e.Problem, e.ESP.Connection, e.ESP.Child = err.Error(), action.SA.Connection, action.SA.Child
 			n.tellIKE(ike.Lifetime{SPI: action.SA.SPIIn, Hard: true, NotInstalled: true})
 			return
 		}

@@ -181,6 +181,8 @@ func (r *Run) event(now time.Duration, nodeIndex int, e *node.Event) {
 		r.tell(&r.sealed)
 	case node.EventInterfaceUp, node.EventInterfaceDown, node.EventAddressChanged:
 		r.changed(now)
+	case node.EventInstallFailed:
+		r.installFailed(now, nodeIndex, e)
 	}
 	if e.IKE != nil && e.IKE.Kind == ike.RecordDropped {
 		r.ladder.discarded(now, state.plan.Name, e.IKE.Field("reason"))
@@ -356,6 +358,23 @@ func (r *Run) failed(now time.Duration, nodeIndex int, rec *ike.Record) {
 	}
 	r.failures = append(r.failures, f)
 	r.failureEnds = append(r.failureEnds, failureEnds{rec.Local.Addr(), rec.Remote.Addr()})
+}
+
+// failureInstall is the reason of a Failure that no message tells of: what was agreed
+// could not be carried out at this node.
+const failureInstall = "install-failed"
+
+// installFailed keeps an association or a policy that a node could not install for the
+// result.
+func (r *Run) installFailed(now time.Duration, nodeIndex int, e *node.Event) {
+	if len(r.failures) == failuresMax {
+		return
+	}
+	r.failures = append(r.failures, Failure{
+		At: now, Node: r.plan.Nodes[nodeIndex].Name, Connection: e.ESP.Connection, Child: e.ESP.Child,
+		Reason: failureInstall, Fields: []trace.Field{{Key: "problem", Value: e.Problem}},
+	})
+	r.failureEnds = append(r.failureEnds, failureEnds{})
 }
 
 // splitProposals separates a record's list of proposals.

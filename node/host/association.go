@@ -170,7 +170,7 @@ func (h *Host) install(sa *ike.ChildSA) error {
 	h.sas.inbound[a.spiIn] = a
 	h.unpublished = true
 	h.fitTUN()
-	if err := h.applyPolicies(); err != nil {
+	if err := h.applyAssociation(a); err != nil {
 		h.uninstall(ike.DeleteChild{Connection: a.connection, Child: a.child, SPIIn: a.spiIn, SPIOut: a.spiOut})
 		return err
 	}

@@ -16,10 +16,13 @@
 //   - The TUN device, with the MTU that fits inside every association's path, and a
 //     permanent neighbour on it, because the table of neighbours may be full.
 //   - Rules: marked packets look at the main table and at nothing else, so that a
-//     policy for 0.0.0.0/0 makes no loop (priorities 218 and 219); what a policy has
-//     looks at table 220 (220 and 221), which leads to the TUN device and, when that is
-//     gone, nowhere. Rules look at addresses and protocol alone, because a fragment shows
-//     no ports; what comes to the tunnel though no policy has it leaves in clear by a raw
+//     policy for 0.0.0.0/0 makes no loop (priorities 218 and 219); what is from a
+//     policy's local end looks at table 220 (220 and 221), or at one from 220001 on
+//     where local ends differ. A table has the remote ends, which lead to the TUN device
+//     and, when that is gone, nowhere; so thousands of peers of one network are routes,
+//     which the kernel finds by prefix, and not rules, which it tries one after the
+//     other. Both look at addresses and protocol alone, because a fragment shows no
+//     ports; what comes to the tunnel though no policy has it leaves in clear by a raw
 //     socket, a slower way. Where a policy's local end is "dynamic" and its connection
 //     names no addresses, they look at whether this host sends, not at the address: one
 //     that is new can be sent from before anybody knows of it. The filter below does so

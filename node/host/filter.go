@@ -87,9 +87,9 @@ type filterSet struct {
 // addressRange has its ends included.
 type addressRange struct{ from, to netip.Addr }
 
-// netlinkBufferBytes is how much the kernel may have to say at once about a change of
-// the filter.
-const netlinkBufferBytes = 1 << 20
+// netlinkBufferBytes is how much there may be to say at once about a change of the
+// filter, by the kernel and to it.
+const netlinkBufferBytes = 4 << 20
 
 // applyFilter drops what comes or leaves in clear although a policy protects it (RFC
 // 4301 §5.1 and §5.2): anything whose ends are a policy's and that neither comes from
@@ -100,9 +100,44 @@ func (h *Host) applyFilter(pairs []protectedPair) error {
 	if err != nil {
 		// Whatever the kernel holds now, the next change begins anew.
 		h.applied.filter.close()
-		return fmt.Errorf("the filter against clear traffic: %w; it takes nftables in the kernel (nf_tables, nft_fib_inet, nft_log) and CAP_NET_ADMIN", err)
+		return filterError(err)
 	}
 	return nil
+}
+
+// addToFilter does that for pairs that are new.
+func (h *Host) addToFilter(more []protectedPair) error {
+	if h.applied.filter.conn == nil {
+		return h.applyFilter(h.pairs()) // the last change failed
+	}
+	err := h.applied.filter.extend(more)
+	if err != nil {
+		h.applied.filter.close()
+		return filterError(err)
+	}
+	return nil
+}
+
+func filterError(err error) error {
+	return fmt.Errorf("the filter against clear traffic: %w; it takes nftables in the kernel (nf_tables, nft_fib_inet, nft_log) and CAP_NET_ADMIN", err)
+}
+
+// extend adds pairs.
+func (f *filter) extend(more []protectedPair) error {
+	for _, p := range more {
+		g := groupOf(p)
+		if f.groups[g] == nil {
+			if err := f.add(g); err != nil {
+				return err
+			}
+		}
+		if s := f.groups[g]; s.set != nil {
+			if err := s.replace(f.conn, joinRanges(append(slices.Clone(s.ranges), addressRange{p.remote.Start, p.remote.End}))); err != nil {
+				return err
+			}
+		}
+	}
+	return f.conn.Flush()
 }
 
 func (f *filter) apply(h *Host, pairs []protectedPair) error {
@@ -153,7 +188,9 @@ func (f *filter) again(h *Host, pairs []protectedPair) error {
 // begin replaces the table by one that protects nothing yet.
 func (f *filter) begin(h *Host) error {
 	c, err := nftables.New(nftables.WithNetNSFd(int(h.namespace.Fd())), nftables.AsLasting(),
-		nftables.WithSockOptions(func(c *netlink.Conn) error { return c.SetReadBuffer(netlinkBufferBytes) }))
+		nftables.WithSockOptions(func(c *netlink.Conn) error {
+			return errors.Join(c.SetReadBuffer(netlinkBufferBytes), c.SetWriteBuffer(netlinkBufferBytes))
+		}))
 	if err != nil {
 		return err
 	}
@@ -303,28 +340,35 @@ func (f *filter) add(g filterGroup) error {
 
 // replace makes a set's ranges others, by what differs.
 func (s *filterSet) replace(c *nftables.Conn, ranges []addressRange) error {
+	// Both are in order, and a gateway may have thousands of peers.
 	difference := func(a, b []addressRange) (elements []nftables.SetElement) {
 		for _, r := range a {
-			if !slices.Contains(b, r) {
+			for len(b) > 0 && b[0].from.Less(r.from) {
+				b = b[1:]
+			}
+			if len(b) == 0 || b[0] != r {
 				elements = append(elements, r.elements()...)
 			}
 		}
 		return elements
 	}
 	// What goes first makes room for what it overlaps with.
-	if gone := difference(s.ranges, ranges); len(gone) > 0 {
-		if err := c.SetDeleteElements(s.set, gone); err != nil {
+	for some := range slices.Chunk(difference(s.ranges, ranges), elementsMax) {
+		if err := c.SetDeleteElements(s.set, some); err != nil {
 			return err
 		}
 	}
-	if more := difference(ranges, s.ranges); len(more) > 0 {
-		if err := c.SetAddElements(s.set, more); err != nil {
+	for some := range slices.Chunk(difference(ranges, s.ranges), elementsMax) {
+		if err := c.SetAddElements(s.set, some); err != nil {
 			return err
 		}
 	}
 	s.ranges = ranges
 	return nil
 }
+
+// elementsMax bounds the elements of a message, which is an attribute of at most 64 KiB.
+const elementsMax = 1000
 
 // elements are a range as nftables has it: where it begins, and where it has ended.
 func (r addressRange) elements() []nftables.SetElement {

@@ -23,9 +23,10 @@ const (
 	// tell it from the traffic that tunnels carry. Any value does that nobody else
 	// in the namespace uses; these are the letters "ike".
 	socketMark = 0x696b65
-	// tunnelTable is the routing table of the tunnel; strongSwan's has the same
-	// number, so people look there.
-	tunnelTable = 220
+	// tunnelTable is the first routing table of the tunnel; strongSwan's has the same
+	// number, so people look there. Further ones count from tunnelTableMore.
+	tunnelTable     = 220
+	tunnelTableMore = 220_001
 	// The rules, in their order: the host's own packets look at the main table, and
 	// then at nothing else; protected traffic goes to the tunnel.
 	// Those that look at a protocol too have a priority of their own, because the
@@ -40,9 +41,10 @@ const (
 	routeProtocol = 73
 	// unreachableMetric is worse than any that a person would choose.
 	unreachableMetric = 1<<32 - 16
-	// rulesMax bounds the rules of a node: selectors that are no prefixes need
-	// several each.
-	rulesMax = 4096
+	// rulesMax bounds the rules of a node, which a packet meets one after the other:
+	// selectors that are no prefixes need several each. routesMax bounds its routes.
+	rulesMax  = 4096
+	routesMax = 1 << 17
 )
 
 // kernelState is what a host has the kernel hold for its policies. It is compared
@@ -53,6 +55,8 @@ type kernelState struct {
 	pairs  map[protectedPair]struct{}
 	rules  map[string]netlink.Rule
 	routes map[string]netlink.Route
+	// tables are the numbers of routing tables.
+	tables map[tableKey]int
 	filter filter
 }
 
@@ -135,11 +139,11 @@ func (p protectedPair) protocol() uint8 { return max(p.local.Protocol, p.remote.
 // addresses.
 func (h *Host) applyKernel() error {
 	pairs := h.pairs()
-	rules, routes, err := h.wantedRouting(pairs)
+	wanted, err := h.wantedRouting(pairs)
 	if err != nil {
 		return err
 	}
-	if err := h.applyRouting(rules, routes); err != nil {
+	if err := h.applyRouting(wanted); err != nil {
 		return err
 	}
 	return h.applyPairs(pairs)
@@ -160,14 +164,45 @@ func (h *Host) applyPolicies() error {
 	if len(more) == 0 {
 		return nil
 	}
-	rules, routes, err := h.wantedRouting(more)
+	wanted, err := h.wantedRouting(more)
 	if err != nil {
 		return err
 	}
-	if err := h.addRouting(rules, routes); err != nil {
+	if err := h.addRouting(wanted); err != nil {
 		return err
 	}
 	return h.applyPairs(pairs)
+}
+
+// applyAssociation does that for one that is new: a gateway may have thousands of others.
+func (h *Host) applyAssociation(a *association) error {
+	var more []protectedPair
+	for _, l := range a.policy.Local {
+		for _, r := range a.policy.Remote {
+			for _, pair := range splitFamilies(protectedPair{l, r, false}) {
+				if _, there := h.applied.pairs[pair]; !there && slices.Contains(h.families, pair.family()) && !slices.Contains(more, pair) {
+					more = append(more, pair)
+				}
+			}
+		}
+	}
+	if len(more) == 0 {
+		return nil
+	}
+	wanted, err := h.wantedRouting(more)
+	if err != nil {
+		return err
+	}
+	if err := h.addRouting(wanted); err != nil {
+		return err
+	}
+	if err := h.addToFilter(more); err != nil {
+		return err
+	}
+	for _, pair := range more {
+		h.applied.pairs[pair] = struct{}{}
+	}
+	return nil
 }
 
 // applyPairs brings the filter in line, and notes what is applied.
@@ -180,187 +215,6 @@ func (h *Host) applyPairs(pairs []protectedPair) error {
 		h.applied.pairs[p] = struct{}{}
 	}
 	return nil
-}
-
-// wantedRouting says which rules and routes the policies need. A rule looks at
-// addresses and protocol only, not at ports: a fragment does not show them, and
-// must not leave in clear. What comes to the tunnel though no policy has it leaves
-// by the slow path.
-func (h *Host) wantedRouting(pairs []protectedPair) (map[string]netlink.Rule, map[string]netlink.Route, error) {
-	rules, routes := make(map[string]netlink.Rule), make(map[string]netlink.Route)
-	addRule := func(r netlink.Rule) { rules[ruleText(&r)] = r }
-	addRoute := func(r netlink.Route) {
-		if text := routeText(&r); routes[text].Table == 0 {
-			routes[text] = r
-		}
-	}
-	for _, family := range h.families {
-		own := newRule(family, rulePriorityOwn)
-		own.Mark, own.Table = socketMark, unix.RT_TABLE_MAIN
-		addRule(own)
-		stop := newRule(family, rulePriorityNoLoop)
-		stop.Mark, stop.Type = socketMark, unix.RTN_UNREACHABLE
-		addRule(stop)
-		addRoute(netlink.Route{Family: family, Dst: ipNet(anyPrefix(family == unix.AF_INET)), Table: tunnelTable, Type: unix.RTN_UNREACHABLE,
-			Priority: unreachableMetric, Protocol: routeProtocol})
-	}
-	for _, p := range pairs {
-		family := p.family()
-		src := h.ownAddressIn(p.local)
-		for _, remote := range halves(rangePrefixes(p.remote.Start, p.remote.End)) {
-			rule := newRule(family, rulePriorityTunnel)
-			rule.Table, rule.Dst = tunnelTable, ipNet(remote)
-			if p.protocol() != 0 {
-				rule.Priority, rule.IPProto = rulePriorityProtocol, int(p.protocol())
-			}
-			if !p.dynamic {
-				for _, local := range halves(rangePrefixes(p.local.Start, p.local.End)) {
-					r := rule
-					r.Src = ipNet(local)
-					addRule(r)
-				}
-			}
-			switch {
-			case p.dynamic:
-				rule.IifName = "lo" // what this host itself sends
-				addRule(rule)
-			case src.IsValid():
-				// What this host sends has no source yet when its route is looked up
-				// first.
-				if family == unix.AF_INET {
-					rule.Src = &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(32, 32)}
-				} else {
-					rule.IifName = "lo"
-				}
-				addRule(rule)
-			}
-			route := netlink.Route{Family: family, Dst: ipNet(remote), Table: tunnelTable, LinkIndex: h.tun.index, Type: unix.RTN_UNICAST,
-				Scope: netlink.SCOPE_LINK, Protocol: routeProtocol}
-			if family == unix.AF_INET6 {
-				route.Scope, route.Gw, route.Flags = netlink.SCOPE_UNIVERSE, tunnelNextHop.AsSlice(), int(netlink.FLAG_ONLINK)
-			}
-			if src.IsValid() {
-				route.Src = src.AsSlice()
-			}
-			addRoute(route)
-		}
-		if len(rules) > rulesMax {
-			return nil, nil, tooManyRules()
-		}
-	}
-	return rules, routes, nil
-}
-
-func tooManyRules() error {
-	return fmt.Errorf("the selectors need more than %d routing rules; give fewer, or whole prefixes", rulesMax)
-}
-
-// ownAddressIn is the first own address inside a selector.
-func (h *Host) ownAddressIn(s esp.Selector) netip.Addr {
-	for _, a := range h.addresses() {
-		if a.Is4() == s.Start.Is4() && !a.Less(s.Start) && !s.End.Less(a) {
-			return a
-		}
-	}
-	return netip.Addr{}
-}
-
-// addRouting adds what is missing.
-func (h *Host) addRouting(rules map[string]netlink.Rule, routes map[string]netlink.Route) error {
-	if h.applied.rules == nil {
-		// What another host left in the namespace is replaced.
-		left, err := listRules(h.kernel, h.families)
-		if err != nil {
-			return err
-		}
-		h.applied.rules, h.applied.routes = left, make(map[string]netlink.Route)
-	}
-	for text, route := range routes {
-		if old, ok := h.applied.routes[text]; ok && old.Src.Equal(route.Src) {
-			continue
-		}
-		if err := h.kernel.RouteReplace(&route); err != nil {
-			return fmt.Errorf("route %s: %w", text, err)
-		}
-		h.applied.routes[text] = route
-	}
-	for text, rule := range rules {
-		if _, ok := h.applied.rules[text]; ok {
-			continue
-		}
-		if len(h.applied.rules) == rulesMax {
-			return tooManyRules()
-		}
-		if err := h.kernel.RuleAdd(&rule); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("rule %s: %w", text, err)
-		}
-		h.applied.rules[text] = rule
-	}
-	return nil
-}
-
-// applyRouting adds what is missing, then takes away what is too much, so that
-// there is no moment without rules.
-func (h *Host) applyRouting(rules map[string]netlink.Rule, routes map[string]netlink.Route) error {
-	if err := h.addRouting(rules, routes); err != nil {
-		return err
-	}
-	for text, rule := range h.applied.rules {
-		if _, ok := rules[text]; ok {
-			continue
-		}
-		if err := h.kernel.RuleDel(&rule); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("taking rule %s away: %w", text, err)
-		}
-		delete(h.applied.rules, text)
-	}
-	for text, route := range h.applied.routes {
-		if _, ok := routes[text]; ok {
-			continue
-		}
-		if err := h.kernel.RouteDel(&route); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("taking route %s away: %w", text, err)
-		}
-		delete(h.applied.routes, text)
-	}
-	return nil
-}
-
-func newRule(family, priority int) netlink.Rule {
-	r := netlink.NewRule()
-	r.Family, r.Priority, r.Protocol = family, priority, routeProtocol
-	r.Table = 0
-	return *r
-}
-
-// ruleText identifies a rule. It has what the kernel tells of a rule, and no more.
-func ruleText(r *netlink.Rule) string {
-	table := r.Table
-	if r.Priority == rulePriorityNoLoop {
-		table = 0 // a rule without a table is listed with none or with main
-	}
-	return fmt.Sprintf("%d family %d from %v to %v iif %q protocol %d mark %#x table %d", r.Priority, r.Family, r.Src, r.Dst, r.IifName, r.IPProto, r.Mark, table)
-}
-
-func routeText(r *netlink.Route) string {
-	return fmt.Sprintf("%v family %d type %d in table %d", r.Dst, r.Family, r.Type, r.Table)
-}
-
-// listRules finds the rules that a host has made in a namespace.
-func listRules(kernel *netlink.Handle, families []int) (map[string]netlink.Rule, error) {
-	all := make(map[string]netlink.Rule)
-	for _, family := range families {
-		rules, err := kernel.RuleList(family)
-		if err != nil {
-			return nil, fmt.Errorf("listing the routing rules: %w", err)
-		}
-		for _, r := range rules {
-			if r.Protocol == routeProtocol && r.Priority >= rulePriorityOwn && r.Priority <= rulePriorityProtocol {
-				all[ruleText(&r)] = r
-			}
-		}
-	}
-	return all, nil
 }
 
 // cleanUp takes away everything that the kernel holds for a host, whichever host
@@ -398,12 +252,10 @@ func (c *Config) takeAway() error {
 		for _, r := range rules {
 			problems = append(problems, kernel.RuleDel(&r))
 		}
-		for _, family := range families {
-			routes, err := kernel.RouteListFiltered(family, &netlink.Route{Table: tunnelTable, Protocol: routeProtocol}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
-			problems = append(problems, err)
-			for _, r := range routes {
-				problems = append(problems, kernel.RouteDel(&r))
-			}
+		routes, err := listRoutes(kernel, families)
+		problems = append(problems, err)
+		for _, r := range routes {
+			problems = append(problems, kernel.RouteDel(&r))
 		}
 		return errors.Join(problems...)
 	})

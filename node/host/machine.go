@@ -49,7 +49,7 @@ func (h *Host) act(action ike.Action) {
 		h.sendIKE(action)
 	case ike.InstallChild:
 		if err := h.install(&action.SA); err != nil {
-			h.event(node.Event{Kind: node.EventInstallFailed, Interface: fromInside, Problem: err.Error()})
+			h.event(node.Event{Kind: node.EventInstallFailed, Interface: fromInside, Problem: err.Error(), ESP: node.ESP{Connection: action.SA.Connection, Child: action.SA.Child}})
 			h.tell(ike.Lifetime{SPI: action.SA.SPIIn, Hard: true, NotInstalled: true})
 			return
 		}

@@ -4,8 +4,8 @@ package host
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/ikelab/ikelab/esp"
@@ -28,13 +28,13 @@ func ProbeFilter(namespace ns.NetNS) error {
 // ProbeRules is ProbeFilter for the routing rules and their table.
 func ProbeRules(namespace ns.NetNS) error {
 	return probe(namespace, func(h *Host) error {
-		rules, routes, err := h.wantedRouting(h.probePairs())
+		wanted, err := h.wantedRouting(h.probePairs())
 		if err != nil {
 			return err
 		}
 		// There is no TUN device to route to.
-		maps.DeleteFunc(routes, func(_ string, r netlink.Route) bool { return r.Type == unix.RTN_UNICAST })
-		if err := h.applyRouting(rules, routes); err != nil {
+		wanted.routes = slices.DeleteFunc(wanted.routes, func(r netlink.Route) bool { return r.Type == unix.RTN_UNICAST })
+		if err := h.applyRouting(wanted); err != nil {
 			return fmt.Errorf("policies as routing rules: %w; it takes CONFIG_IP_MULTIPLE_TABLES, with IPv6 CONFIG_IPV6_MULTIPLE_TABLES too, rules by protocol (Linux 4.17), and CAP_NET_ADMIN", err)
 		}
 		return nil
