@@ -95,8 +95,8 @@ func portsFlows() (text string, arrive, junk []string) {
 // at a node, several at one port, and those from or to a port of IKE's. What comes to such a port of a node that
 // speaks IKE is the node's, in both engines too.
 func TestFlowsThatSharePorts(t *testing.T) {
-	namespaces(t)
 	t.Parallel()
+	namespaces(t)
 	flows, arrive, junk := portsFlows()
 	lab := write(t, "ports.hcl", portsLab+flows)
 	for _, engine := range []string{"sim", "netns"} {
