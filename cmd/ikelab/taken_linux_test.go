@@ -200,9 +200,6 @@ func TestLockOfAStranger(t *testing.T) {
 
 // TestStoppedAndTakenAway: down takes a lab from a holder that does nothing any more and has no folder.
 func TestStoppedAndTakenAway(t *testing.T) {
-	if os.Getenv("IKELAB_SOAK") == "" {
-		t.Skip("takes half a minute; cure: make soak")
-	}
 	t.Parallel()
 	p := newPlace(t)
 	before := hostState(t)
