@@ -28,6 +28,7 @@ var programs = map[string]string{
 	"nsenter":  "util-linux",
 	"nft":      "nftables",
 	"ping":     "iputils-ping",
+	"prlimit":  "util-linux",
 	"readlink": "coreutils",
 	"setpriv":  "util-linux",
 	"setsid":   "util-linux",
