@@ -14,6 +14,12 @@ variable "warriors" {
   description = "How many there are."
 }
 
+variable "start_action" {
+  type        = string
+  default     = "start"
+  description = "With \"trap\" each waits for its first packet, which then waits for the tunnel: on a busy host too."
+}
+
 network "internet" { prefix = "198.51.96.0/20" }
 network "office" { prefix = "10.1.0.0/16" }
 
@@ -52,7 +58,7 @@ node "warrior" {
     remote { id = "gw.example.org" }
     child "office" {
       remote_ts    = [network.office]
-      start_action = "start"
+      start_action = var.start_action
     }
   }
 }
