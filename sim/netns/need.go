@@ -27,9 +27,9 @@ func (e *NeedError) HostLacks() string { return e.What }
 // a node or an address is held open for as long as the lab is there.
 const (
 	descriptorsBase      = 48 // the program's own, its log and lock, and what is open for a moment while nodes are made
-	descriptorsNode      = 8  // namespace, netlink, watcher, ping
-	descriptorsIPsec     = 16 // TUN, epoll, timers, netlink and raw sockets of node/host
-	descriptorsAddress   = 4  // its UDP and ESP sockets
+	descriptorsNode      = 6  // namespace, netlink, watcher, ping
+	descriptorsIPsec     = 8  // TUN, epoll, timers, netlink and raw sockets of node/host
+	descriptorsAddress   = 3  // its UDP and ESP sockets
 	descriptorsInterface = 1  // TAP
 	descriptorsFlow      = 2
 	descriptorsProcess   = 4
