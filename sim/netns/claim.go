@@ -315,7 +315,13 @@ func (c *claim) plan(names []string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.names = names
-	return c.write(namespacesFile, strings.Join(names, "\n")+"\n")
+	return c.write(namespacesFile, c.listing())
+}
+
+// listing is the namespaces file: their names, and the control group, which the owner
+// file has, too, and which somebody can remove. The caller holds c.mu.
+func (c *claim) listing() string {
+	return strings.Join(append(slices.Clone(c.names), c.record.cgroup), "\n") + "\n"
 }
 
 // firstThere is a network namespace of these that exists, empty for none.
@@ -354,7 +360,7 @@ func (c *claim) kill(names []string) error {
 		r = c.recorded()
 	}
 	if r == nil {
-		r = &record{}
+		r = &record{cgroup: c.listedCgroup()}
 	}
 	return errors.Join(clearCgroup(r.cgroup), killInside(names, r.mark(c.dir)))
 }
@@ -387,6 +393,25 @@ func (c *claim) listed() ([]string, error) {
 	return names, nil
 }
 
+// listedCgroup is the control group that the namespaces file lists, empty for none.
+func (c *claim) listedCgroup() string {
+	list, err := os.ReadFile(filepath.Join(c.dir, namespacesFile))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(list)) {
+		if path := strings.TrimSpace(line); c.isCgroup(path) {
+			return path
+		}
+	}
+	return ""
+}
+
+// isCgroup says that a path can be the claim's control group, as cgroupPath has it.
+func (c *claim) isCgroup(path string) bool {
+	return filepath.IsAbs(path) && strings.HasPrefix(filepath.Base(path), namespacePrefix+c.id+"-")
+}
+
 // keepInterval is the time between two looks of an owner at its folder.
 const keepInterval = 250 * time.Millisecond
 
@@ -414,7 +439,7 @@ func (c *claim) keep() error {
 	case !mine:
 		return ErrTakenAway
 	}
-	for name, text := range map[string]string{ownerFile: c.record.text(), namespacesFile: strings.Join(c.names, "\n") + "\n"} {
+	for name, text := range map[string]string{ownerFile: c.record.text(), namespacesFile: c.listing()} {
 		_, err := os.Stat(filepath.Join(c.dir, name))
 		if errors.Is(err, fs.ErrNotExist) && (name == ownerFile || c.names != nil) {
 			err = c.write(name, text)
