@@ -108,7 +108,7 @@ func TestStateOfOthers(t *testing.T) {
 		"open/state":   "chmod o-w",
 		"trap":         "belongs to user id 65534, who could put another folder there",
 		"loop":         "too many levels of symbolic links",
-		"file":         "not a directory",
+		"file":         "is no folder",
 		"sticky/state": "",
 		"mine":         "",
 		"link":         "",
