@@ -113,6 +113,12 @@ func (f *lateFile) Write(b []byte) (int, error) {
 		if f.file, err = os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, privateFileMode); err != nil {
 			return 0, err
 		}
+		// One that was there may be open to others; what is no file, /dev/stdout for example, is left as it is.
+		if info, err := f.file.Stat(); err == nil && info.Mode().IsRegular() {
+			if err := f.file.Chmod(privateFileMode); err != nil {
+				return 0, err
+			}
+		}
 	}
 	return f.file.Write(b)
 }

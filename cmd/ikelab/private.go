@@ -22,7 +22,9 @@ type privateFolder struct {
 }
 
 // openPrivate opens a folder, and makes it if there is none. One in which nothing but names of ours is becomes its
-// owner's alone; one with anything else keeps its mode, because it is not ours to close.
+// owner's alone; one with anything else keeps its mode, because it is not ours to close. One of another user's is
+// refused: who owns it can put files of his own beside the keys, and Wireshark runs the scripts that it finds there. The
+// way to the folder is the caller's affair.
 func openPrivate(path string, ours ...string) (*privateFolder, error) {
 	path = filepath.Clean(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -72,6 +74,9 @@ func (p *privateFolder) tighten(named fs.FileInfo, ours []string) error {
 	if !os.SameFile(named, opened) {
 		return fmt.Errorf("%s was replaced by something else meanwhile", p.path)
 	}
+	if err := p.mine(opened); err != nil {
+		return err
+	}
 	if opened.Mode().Perm()&^privateFolderMode == 0 {
 		return nil
 	}
@@ -94,6 +99,14 @@ func (p *privateFolder) tighten(named fs.FileInfo, ours []string) error {
 		return nil // somebody else's files are in it, too
 	}
 	return p.root.Chmod(".", privateFolderMode)
+}
+
+// mine says that the folder belongs to another user.
+func (p *privateFolder) mine(info fs.FileInfo) error {
+	if owner, known := ownerOf(info); known && owner != os.Geteuid() {
+		return usageError("%s belongs to user id %d, and this process is user id %d; name a folder of your own", p.path, owner, os.Geteuid())
+	}
+	return nil
 }
 
 // create makes a file for its owner alone in the place of what had its name.
@@ -155,6 +168,9 @@ func (p *privateFolder) folder(name string) (*privateFolder, error) {
 	opened, err := root.Stat(".")
 	if err == nil && !os.SameFile(info, opened) {
 		err = fmt.Errorf("%s was replaced by something else meanwhile", path)
+	}
+	if err == nil {
+		err = below.mine(opened)
 	}
 	if err == nil {
 		err = root.Chmod(".", privateFolderMode)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // modes are the permissions of everything in a folder, by path below it.
@@ -161,5 +163,22 @@ func TestOutFollowsNoLink(t *testing.T) {
 			}
 			check(t)
 		})
+	}
+}
+
+// TestOutOfAnotherUser: nothing is written where another user can put files beside it.
+func TestOutOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		hosttest.Lacks(t, "the right to give a folder away", "run as root")
+	}
+	lab := write(t, "lab.hcl", hosts)
+	for _, theirs := range []string{".", wiresharkDir} {
+		out := t.TempDir()
+		if err := errors.Join(os.MkdirAll(filepath.Join(out, wiresharkDir), 0o700), os.Chown(filepath.Join(out, theirs), 65534, 65534)); err != nil {
+			t.Fatal(err)
+		}
+		if o := here(t, "run", "--out", out, lab); o.status != exitUsage || !strings.Contains(o.err, "belongs to user id 65534") {
+			t.Errorf("%s is another user's: status %d: %s", theirs, o.status, o.err)
+		}
 	}
 }
