@@ -69,7 +69,7 @@ func TestAdopt(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(time.Minute); children() < 1; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(hosttest.Patience); children() < 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing was adopted")
 		}

@@ -7,8 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/topology"
 )
@@ -26,7 +26,7 @@ func measure(t *testing.T, name string, vars map[string]string) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), hosttest.Patience)
 	defer cancel()
 	result, err := Engine{}.Run(ctx, r, sim.EngineOptions{})
 	if err != nil {

@@ -95,7 +95,7 @@ node "b" {
 		if status := started.Wait(); status != 0 {
 			t.Fatalf("ping ends with %d", status)
 		}
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(hosttest.Patience); ; time.Sleep(10 * time.Millisecond) {
 			seen.mu.Lock()
 			all := true
 			for _, at := range want {

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -141,15 +143,41 @@ func acquire(dir string, alone bool) (release func(), err error) {
 	return func() { _ = labs.Close() }, nil // which is all that there is to it
 }
 
+// holders says which processes have the lock of a file, as far as the kernel tells (proc_locks(5)).
+func holders(f *os.File) string {
+	info, err := f.Stat()
+	locks, readErr := os.ReadFile("/proc/locks")
+	if err != nil || readErr != nil {
+		return "others have"
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	var pids []string
+	for line := range strings.Lines(string(locks)) {
+		fields := strings.Fields(line) // 1: FLOCK ADVISORY WRITE 4711 00:1a:4242 0 EOF
+		if ok && len(fields) > 5 && fields[1] == "FLOCK" && strings.HasSuffix(fields[5], ":"+strconv.FormatUint(s.Ino, 10)) {
+			pids = append(pids, fields[4])
+		}
+	}
+	if len(pids) == 0 {
+		return "others have"
+	}
+	return "processes " + strings.Join(pids, ", ") + " have"
+}
+
 // lockFile opens a file and waits until it has its lock. The lock ends with the file, and so with the process.
 func lockFile(dir, name string, how int) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
+	// Whoever looks at a test run that stands still sees for whom it waits.
+	said := time.AfterFunc(time.Minute, func() {
+		fmt.Fprintf(os.Stderr, "hosttest: waiting for %s, which %s; tests of labs in namespaces take turns on a host\n", f.Name(), holders(f))
+	})
 	for err = unix.EINTR; err != nil && errors.Is(err, unix.EINTR); {
 		err = unix.Flock(int(f.Fd()), how)
 	}
+	said.Stop()
 	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
