@@ -23,11 +23,11 @@ type association struct {
 	// in and out are nil once that direction has been deleted.
 	in  *esp.Inbound
 	out *esp.Outbound
-	// policy holds the agreed selectors, rank is the place of the child's own in
-	// Node.policies.
-	policy  esp.Policy
-	rank    int
-	ivBytes int
+	// policy holds the agreed selectors, wide the same without ports; rank is the place
+	// of the child's own in Node.policies.
+	policy, wide esp.Policy
+	rank         int
+	ivBytes      int
 	// seen is when a packet of this association last came, told the last such
 	// instant that the machine knows.
 	seen, told time.Duration
@@ -121,6 +121,8 @@ func (n *Node) install(sa *ike.ChildSA) error {
 	a.policy = esp.Policy{Name: fmt.Sprintf("association %d", a.ordinal), Action: esp.ActionProtect, Ref: int(a.ordinal),
 		Local:  Selectors(sa.LocalTS, []netip.Addr{sa.Local.Addr()}),
 		Remote: Selectors(sa.RemoteTS, []netip.Addr{sa.Remote.Addr()})}
+	a.wide = a.policy
+	a.wide.Local, a.wide.Remote = AnyPorts(a.policy.Local), AnyPorts(a.policy.Remote)
 	a.rank = slices.IndexFunc(n.policies, func(p *policy) bool { return p.connection == a.connection && p.child == a.child })
 	if err := n.spd.Insert(n.place(a.rank), a.policy); err != nil {
 		return err

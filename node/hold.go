@@ -29,12 +29,13 @@ func (n *Node) dropFor(p *packet, by *policy, reason DropReason) {
 
 // hold keeps a packet that a policy protects and no association fits, when the
 // policy is a trap, and asks for an association once. A packet that lies outside what
-// the child's association was narrowed to does not wait: it takes CREATE_CHILD_SA to ask
-// for another association beside that one.
+// the association with the child's one peer was narrowed to does not wait: it takes
+// CREATE_CHILD_SA to ask for another association beside that one. Where any peer may
+// come, the packet may be for another of them.
 func (n *Node) hold(p *packet, by *policy) {
 	reason := DropReason("")
 	switch {
-	case n.associations.sendsFor(by):
+	case len(by.remoteAddrs) > 0 && n.associations.sendsFor(by):
 		reason = DropOutsideNarrowed
 	case !by.trap || p.released:
 		reason = DropNoAssociation

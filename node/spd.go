@@ -128,7 +128,7 @@ type verdict struct {
 	association *association
 	// policy is the configured child that protects the traffic.
 	policy *policy
-	// unmatched is a later fragment that may belong to a policy by ports.
+	// unmatched is a later fragment that may belong to a policy or an association by ports.
 	unmatched bool
 }
 
@@ -154,10 +154,13 @@ func (n *Node) admitted(p *packet) bool {
 	return n.lookup(esp.DirectionIn, p.key) == nil && !(p.laterFragment() && n.mayMatch(esp.DirectionIn, p.key))
 }
 
-// mayMatch says whether a later fragment may belong to a configured policy that
-// selects by ports (RFC 4301 §7).
+// mayMatch says whether a later fragment may belong to a policy that selects by ports, or
+// to an association that does: the policy of one whose peer is not configured knows no
+// address (RFC 4301 §7).
 func (n *Node) mayMatch(direction esp.Direction, k PacketKey) bool {
-	return slices.ContainsFunc(n.policies, func(c *policy) bool { return c.wide.Matches(direction, k.Flow()) })
+	f := k.Flow()
+	return slices.ContainsFunc(n.policies, func(c *policy) bool { return c.wide.Matches(direction, f) }) ||
+		slices.ContainsFunc(n.associations.all, func(a *association) bool { return a.wide.Matches(direction, f) })
 }
 
 // protects says whether a policy protects the packet k when it comes from src.

@@ -272,7 +272,7 @@ func TestAddressesAndLinks(t *testing.T) {
 		_, err = c.Write(make([]byte, 28))
 		return err
 	})
-	j.wait(t, 1, "message-dropped", "")
+	j.wait(t, 1, node.EventPacketDropped, node.DropIKEMalformed)
 	w.removeAddress(w.gateway[0], "wan", "198.51.100.7/24")
 	j.wait(t, 2, node.EventAddressChanged, "")
 	if n := sockets(); n != before {

@@ -139,7 +139,7 @@ func (h *Host) reconsiderUnsettled() {
 // association beside that one.
 func (h *Host) unheld(by *policy, released bool) node.DropReason {
 	switch {
-	case slices.ContainsFunc(h.sas.all, func(a *association) bool {
+	case len(by.remoteAddrs) > 0 && slices.ContainsFunc(h.sas.all, func(a *association) bool {
 		return a.sends && a.connection == by.connection && a.child == by.child
 	}):
 		return node.DropOutsideNarrowed

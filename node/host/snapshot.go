@@ -43,7 +43,8 @@ type verdict struct {
 	policy *policy
 	// fresh says that the policy protects the traffic if the source is this host's.
 	fresh bool
-	// unmatched is a later fragment that may belong to a policy by ports.
+	// unmatched is a later fragment that may belong to a policy or an association by
+	// ports.
 	unmatched bool
 }
 
@@ -70,7 +71,9 @@ func (h *Host) publish() {
 	for i, p := range h.policies {
 		for _, a := range byPolicy[i] {
 			if a.sends {
-				s.out = append(s.out, entry{match: a.policy, association: a})
+				wide := a.policy
+				wide.Local, wide.Remote = node.AnyPorts(wide.Local), node.AnyPorts(wide.Remote)
+				s.out = append(s.out, entry{match: a.policy, wide: wide, association: a})
 			}
 		}
 		if p.anyOwn() && len(p.match.Remote) > 0 {
@@ -115,7 +118,7 @@ func (s *snapshot) decide(f esp.Flow, laterFragment bool) verdict {
 	}
 	if laterFragment {
 		for i := range s.out {
-			if e := &s.out[i]; e.policy != nil && e.wide.Matches(esp.DirectionOut, f) {
+			if e := &s.out[i]; e.wide.Matches(esp.DirectionOut, f) {
 				return verdict{unmatched: true}
 			}
 		}

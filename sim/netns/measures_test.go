@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/node/host/hosttest"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/topology"
@@ -73,6 +74,26 @@ func TestHubWithOneLeg(t *testing.T) {
 		if i := invariantOf(t, o.Result, sim.InvariantNoCleartext); i.Pass != (test.violation == "") || !strings.Contains(i.Why, test.violation) {
 			t.Errorf("%s legs, inside is %s: %q, want %q", test.legs, test.inside, i.Why, test.violation)
 		}
+	}
+}
+
+// TestFragmentsByPort: what shows no ports leaves in clear under no policy that selects by
+// them, also where the policy's peer is known by its association alone (RFC 4301 §7).
+func TestFragmentsByPort(t *testing.T) {
+	o := measure(t, "ports", nil)
+	if i := invariantOf(t, o.Result, sim.InvariantNoCleartext); !i.Pass {
+		t.Error(i.Why)
+	}
+	unmatched := uint64(0)
+	for _, n := range o.Nodes {
+		for _, d := range n.Drops {
+			if d.Reason == string(node.DropFragmentUnmatched) {
+				unmatched += d.Count
+			}
+		}
+	}
+	if want := 2 * o.Flows[0].Sent; unmatched != want {
+		t.Errorf("%d later fragments are named, want %d", unmatched, want)
 	}
 }
 

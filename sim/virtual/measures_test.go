@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ikelab/ikelab/impair"
+	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/sim"
 	"github.com/ikelab/ikelab/topology"
 )
@@ -67,6 +68,26 @@ func TestHubWithOneLeg(t *testing.T) {
 		if f := o.Flows[0]; f.Received != f.Sent {
 			t.Errorf("%s legs, inside is %s: %d of %d packets arrived", test.legs, test.inside, f.Received, f.Sent)
 		}
+	}
+}
+
+// TestFragmentsByPort: what shows no ports leaves in clear under no policy that selects by
+// them, also where the policy's peer is known by its association alone (RFC 4301 §7).
+func TestFragmentsByPort(t *testing.T) {
+	o := mustRun(t, measuresLab(t, "ports", nil))
+	if i := invariantOf(t, o.Result, sim.InvariantNoCleartext); !i.Pass {
+		t.Error(i.Why)
+	}
+	unmatched := uint64(0)
+	for _, n := range o.Nodes {
+		for _, d := range n.Drops {
+			if d.Reason == string(node.DropFragmentUnmatched) {
+				unmatched += d.Count
+			}
+		}
+	}
+	if want := 2 * o.Flows[0].Sent; unmatched != want {
+		t.Errorf("%d later fragments are named, want %d", unmatched, want)
 	}
 }
 
