@@ -140,7 +140,7 @@ func TestNoCleartextFragments(t *testing.T) {
 // like, unless the first may still come.
 func TestNoCleartextFragmentsAlone(t *testing.T) {
 	long := []byte(strings.Repeat("x", 200))
-	clear := pieces(udp(hostA, hostB, 5000, 6000, long), 1)
+	plain := pieces(udp(hostA, hostB, 5000, 6000, long), 1)
 	for name, test := range map[string]struct {
 		end, before time.Duration // of the run; how long before it the fragment left
 		first       []byte        // seen a minute earlier, at another node
@@ -151,14 +151,14 @@ func TestNoCleartextFragmentsAlone(t *testing.T) {
 		"behind the first of another":   {end: time.Minute, before: 2 * time.Second, first: pieces(udp(hostA, hostB, 4500, 4500, long), 2)[0], violation: "in clear"},
 		"behind one of ESP in UDP":      {end: time.Minute, before: 2 * time.Second, first: pieces(udp(hostA, hostB, 4500, 4500, long), 1)[0]},
 		"behind one that is outdated":   {end: time.Hour, before: 2 * time.Second, first: pieces(udp(hostA, hostB, 4500, 4500, long), 1)[0], violation: "in clear"},
-		"behind one of its own traffic": {end: time.Minute, before: 2 * time.Second, first: clear[0], violation: "in clear"},
+		"behind one of its own traffic": {end: time.Minute, before: 2 * time.Second, first: plain[0], violation: "in clear"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newClearInvariant(testInvariantConfig())
 			if test.first != nil {
 				i.observe(&sighted{now: time.Second, node: nodeB, direction: impair.Up, packet: see(t, test.first)})
 			}
-			i.observe(&sighted{now: test.end - test.before, node: nodeA, direction: impair.Up, packet: see(t, clear[2])})
+			i.observe(&sighted{now: test.end - test.before, node: nodeA, direction: impair.Up, packet: see(t, plain[2])})
 			got := i.finish(test.end)
 			if got.Pass != (test.violation == "") || !strings.Contains(got.Why, test.violation) {
 				t.Errorf("%q, want %q", got.Why, test.violation)

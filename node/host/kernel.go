@@ -350,13 +350,6 @@ func setSysctls(device string, settings map[string]string) error {
 	return nil
 }
 
-func anyPrefix(v4 bool) netip.Prefix {
-	if v4 {
-		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	}
-	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-}
-
 // ipNet is p for netlink.
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}

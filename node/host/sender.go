@@ -178,7 +178,7 @@ func (s *sender) writeSome(fd uintptr) {
 		switch errno {
 		case 0:
 			for _, m := range s.messages[s.done : s.done+n] {
-				s.sent += uint64(m.header.Iovlen) // a piece each
+				s.sent += uint64(int(m.header.Iovlen)) // a piece each; its type depends on the processor
 			}
 			s.done += n
 		case unix.EAGAIN:

@@ -189,7 +189,7 @@ var (
 		{1, 0}: "no route", {1, 1}: "administratively prohibited", {1, 2}: "beyond scope of source address", {1, 3}: "address unreachable",
 		{1, 4}: "port unreachable", {1, 5}: "source address failed policy", {1, 6}: "reject route", {1, 7}: "error in source routing header",
 		{3, 0}: "hop limit exceeded in transit", {3, 1}: "fragment reassembly time exceeded",
-		{4, 0}: "erroneous header field", {4, 1}: "unrecognized next header", {4, 2}: "unrecognized IPv6 option",
+		{4, 0}: "erroneous header field", {4, 1}: "unrecognised next header", {4, 2}: "unrecognised IPv6 option",
 	}
 )
 

@@ -47,7 +47,6 @@ func (d *Decoder) readMessage(g *datagram, b []byte, missing int) *sightings {
 	m, err := wire.Parse(b)
 	switch {
 	case missing > 0:
-		err = nil
 		r.Err = &Malformed{Where: "IKE message", Offset: len(b), Reason: fmt.Sprintf("%d of its %d octets were not captured", missing, len(b)+missing)}
 	case err != nil:
 		r.Err = malformed(err)

@@ -116,11 +116,11 @@ func (s *sockets) udp(p udpPort) error {
 	if s.ports[p] != nil {
 		return nil
 	}
-	network, any := "udp4", netip.IPv4Unspecified()
+	network, unspecified := "udp4", netip.IPv4Unspecified()
 	if p.v6 {
-		network, any = "udp6", netip.IPv6Unspecified()
+		network, unspecified = "udp6", netip.IPv6Unspecified()
 	}
-	at := netip.AddrPortFrom(any, p.number)
+	at := netip.AddrPortFrom(unspecified, p.number)
 	var conn *net.UDPConn
 	err := s.station.ns.Do(func(ns.NetNS) error {
 		c, err := (&net.ListenConfig{}).ListenPacket(background, network, at.String())
