@@ -275,11 +275,6 @@ func (p *place) nothing(lab, before string) {
 	if names := named(p.t, lab); len(names) > 0 {
 		p.t.Errorf("namespaces are left: %v", names)
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		if groups, _ := filepath.Glob(filepath.Join(pattern, "ikelab-"+lab+"-*")); len(groups) > 0 {
-			p.t.Errorf("control groups are left: %v", groups)
-		}
-	}
 	entries, err := os.ReadDir(p.state)
 	if err != nil && !os.IsNotExist(err) {
 		p.t.Fatal(err)

@@ -260,6 +260,9 @@ func TestNothingOutlivesDown(t *testing.T) {
 		p.good("down")
 		await(t, "the end of what escaped", func() bool { return len(sleepers()) == 0 })
 		p.nothing(name, before)
+		if left, _ := filepath.Glob("/sys/fs/cgroup/*/ikelab-" + name + "-*"); len(left) > 0 {
+			t.Errorf("control groups are left: %v", left)
+		}
 	}
 }
 

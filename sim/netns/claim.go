@@ -315,13 +315,7 @@ func (c *claim) plan(names []string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.names = names
-	return c.write(namespacesFile, c.listing())
-}
-
-// listing is the namespaces file: their names, and the control group, which the owner
-// file has, too, and which somebody can remove. The caller holds c.mu.
-func (c *claim) listing() string {
-	return strings.Join(append(slices.Clone(c.names), c.record.cgroup), "\n") + "\n"
+	return c.write(namespacesFile, strings.Join(names, "\n")+"\n")
 }
 
 // firstThere is a network namespace of these that exists, empty for none.
@@ -360,7 +354,7 @@ func (c *claim) kill(names []string) error {
 		r = c.recorded()
 	}
 	if r == nil {
-		r = &record{cgroup: c.listedCgroup()}
+		r = &record{}
 	}
 	return errors.Join(clearCgroup(r.cgroup), killInside(names, r.mark(c.dir)))
 }
@@ -393,25 +387,6 @@ func (c *claim) listed() ([]string, error) {
 	return names, nil
 }
 
-// listedCgroup is the control group that the namespaces file lists, empty for none.
-func (c *claim) listedCgroup() string {
-	list, err := os.ReadFile(filepath.Join(c.dir, namespacesFile))
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(list)) {
-		if path := strings.TrimSpace(line); c.isCgroup(path) {
-			return path
-		}
-	}
-	return ""
-}
-
-// isCgroup says that a path can be the claim's control group, as cgroupPath has it.
-func (c *claim) isCgroup(path string) bool {
-	return filepath.IsAbs(path) && strings.HasPrefix(filepath.Base(path), namespacePrefix+c.id+"-")
-}
-
 // keepInterval is the time between two looks of an owner at its folder.
 const keepInterval = 250 * time.Millisecond
 
@@ -439,7 +414,7 @@ func (c *claim) keep() error {
 	case !mine:
 		return ErrTakenAway
 	}
-	for name, text := range map[string]string{ownerFile: c.record.text(), namespacesFile: c.listing()} {
+	for name, text := range map[string]string{ownerFile: c.record.text(), namespacesFile: strings.Join(c.names, "\n") + "\n"} {
 		_, err := os.Stat(filepath.Join(c.dir, name))
 		if errors.Is(err, fs.ErrNotExist) && (name == ownerFile || c.names != nil) {
 			err = c.write(name, text)

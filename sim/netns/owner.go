@@ -194,16 +194,8 @@ func (r *record) mark(dir string) string { return markVariable + dir + "#" + r.t
 // markVariable begins what commands have in their environment; the lab's folder follows.
 const markVariable = "IKELAB_LAB="
 
-// Held is what a process holds open of a lab, by which the lab can be cleared away when
-// nothing else says what it had.
-type Held struct {
-	namespaces []string
-	cgroup     string
-}
-
-// Holds is what the process holds open of a lab.
-func (o *Owner) Holds(id string) Held {
-	var held Held
+// Namespaces are those of a lab's that the process holds open, by their names.
+func (o *Owner) Namespaces(id string) []string {
 	open := map[uint64]bool{}
 	descriptors, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", o.pid)) // of a process that is gone none
 	for _, d := range descriptors {
@@ -211,15 +203,11 @@ func (o *Owner) Holds(id string) Held {
 		if unix.Stat(d, &st) == nil {
 			open[st.Ino] = true
 		}
-		if path, err := os.Readlink(d); err == nil && newFolder(id).isCgroup(path) {
-			held.cgroup = path
-		}
 	}
-	held.namespaces = slices.DeleteFunc(Namespaces(id), func(name string) bool {
+	return slices.DeleteFunc(Namespaces(id), func(name string) bool {
 		var st unix.Stat_t
 		return unix.Stat(filepath.Join(namespaceFolder, name), &st) != nil || !open[st.Ino]
 	})
-	return held
 }
 
 // holders are the processes that hold labs of this folder of state, by identifier.

@@ -171,10 +171,10 @@ func Find(id string) (Swept, bool, error) {
 	return Swept{}, false, nil
 }
 
-// Clear removes what a lab's owner held that has ended without a folder, and what runs in
-// it.
-func (h Held) Clear(id string) error {
-	return errors.Join(clearCgroup(h.cgroup), newFolder(id).kill(h.namespaces), removeNamespaces(h.namespaces))
+// ClearNamespaces removes namespaces of a lab whose owner has ended without a folder,
+// and what runs in them.
+func ClearNamespaces(id string, names []string) error {
+	return errors.Join(newFolder(id).kill(names), removeNamespaces(names))
 }
 
 // Astray names the labs that stand, and whose folder is gone.

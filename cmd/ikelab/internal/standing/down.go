@@ -45,7 +45,7 @@ func Down(ctx context.Context, id string) (went Went, err error) {
 	}
 	begun := time.Now()
 	var holder *netns.Owner
-	var astray netns.Held
+	var astray []string
 	asked, patience := time.Time{}, stopTimeout
 	for {
 		lab, there, err := netns.Find(id)
@@ -53,7 +53,7 @@ func Down(ctx context.Context, id string) (went Went, err error) {
 			return went, err
 		}
 		if !there {
-			if err := errors.Join(awaitEnd(ctx, holder), astray.Clear(id)); err != nil {
+			if err := errors.Join(awaitEnd(ctx, holder), netns.ClearNamespaces(id, astray)); err != nil {
 				return went, err
 			}
 			return went, leftOver(id)
@@ -82,7 +82,7 @@ func Down(ctx context.Context, id string) (went Went, err error) {
 		case time.Since(asked) > patience && !went.Killed:
 			went.Killed = true
 			if lab.Astray {
-				astray = holder.Holds(id) // nothing else will say which it had
+				astray = holder.Namespaces(id) // nothing else will say which it had
 			}
 			if err := holder.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				return went, fmt.Errorf("lab %q: its holder, process %d, does not end: %w", id, holder.PID(), err)
