@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,12 +29,19 @@ const (
 )
 
 // Owner is the process of a lab, as it is seen from here. Its number may be somebody
-// else's one day; its number with its start never is.
+// else's one day; its number with its start never is, until the host starts again.
 type Owner struct {
 	pid       int
 	namespace string // in which it has the number
 	start     uint64 // in ticks since the host started; 0 where nobody noted it
+	boot      string // names that start of the host; empty where nobody noted it
 }
+
+// bootID is different each time that the host starts, empty where it is not to be had.
+var bootID = sync.OnceValue(func() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without it numbers and starts count alone
+	return strings.TrimSpace(string(id))
+})
 
 // OwnerOf is the process that has a number now.
 func OwnerOf(pid int) (*Owner, error) {
@@ -41,7 +49,7 @@ func OwnerOf(pid int) (*Owner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Owner{pid, processNamespace(), stat.start}, nil
+	return &Owner{pid, processNamespace(), stat.start, bootID()}, nil
 }
 
 // PID is its number.
@@ -55,14 +63,21 @@ func (o *Owner) In(namespace string) string {
 // here says whether the number means anything here.
 func (o *Owner) here() bool { return o.namespace == processNamespace() }
 
-// Alive says whether it has not ended.
+// Alive says whether it has not ended. Where nobody noted its start, it may be another
+// process that lives.
 func (o *Owner) Alive() bool {
+	if o.boot != "" && bootID() != "" && o.boot != bootID() {
+		return false
+	}
 	stat, err := readStat(o.pid)
 	return err == nil && !stat.ended() && (o.start == 0 || o.start == stat.start)
 }
 
 // Signal sends it a signal, and nobody else: os.ErrProcessDone says that it has ended.
 func (o *Owner) Signal(s syscall.Signal) error {
+	if o.start == 0 {
+		return errors.New("it may be another process, because an older version of ikelab did not note its start; if it is the lab's, end it")
+	}
 	p, err := os.FindProcess(o.pid) // by a descriptor, where the kernel has them for processes
 	if err != nil {
 		return err
@@ -108,7 +123,7 @@ func parseOwner(words []string) (*Owner, error) {
 	}
 	pid, err1 := strconv.Atoi(words[0])
 	start, err2 := strconv.ParseUint(words[2], 10, 64)
-	return &Owner{pid, words[1], start}, errors.Join(err1, err2)
+	return &Owner{pid: pid, namespace: words[1], start: start, boot: bootID()}, errors.Join(err1, err2)
 }
 
 // text is the owner file: number, instant and namespace, and what later versions added.
@@ -123,6 +138,9 @@ func (r *record) text() string {
 		kind = "run"
 	}
 	fmt.Fprintf(&b, "kind %s\ntoken %s\n", kind, r.token)
+	if boot := bootID(); boot != "" {
+		fmt.Fprintf(&b, "boot %s\n", boot)
+	}
 	if r.cgroup != "" {
 		fmt.Fprintf(&b, "cgroup %s\n", r.cgroup)
 	}
@@ -140,6 +158,7 @@ func parseRecord(text string) (*record, error) {
 		return nil, err
 	}
 	r := &record{}
+	boot := "" // for all owners
 	for _, line := range lines[3:] {
 		key, value, _ := strings.Cut(line, " ")
 		switch key {
@@ -155,10 +174,15 @@ func parseRecord(text string) (*record, error) {
 			r.token = value
 		case "cgroup":
 			r.cgroup = value
+		case "boot":
+			boot = value
 		}
 	}
 	if len(r.owners) == 0 {
 		r.owners = append(r.owners, &Owner{pid: pid, namespace: lines[2]})
+	}
+	for _, o := range r.owners {
+		o.boot = boot
 	}
 	return r, nil
 }
@@ -183,9 +207,10 @@ func (r *record) dead() bool {
 }
 
 // elsewhere says that the owner surely lives, and is another process than this one.
+// Where nobody noted its start nothing is sure, and the lock says it.
 func (r *record) elsewhere() bool {
 	o := r.seen()
-	return o != nil && o.pid != os.Getpid() && o.Alive()
+	return o != nil && o.start != 0 && o.pid != os.Getpid() && o.Alive()
 }
 
 // mark is what every command of a lab has in its environment.
@@ -210,7 +235,8 @@ func (o *Owner) Namespaces(id string) []string {
 	})
 }
 
-// holders are the processes that hold labs of this folder of state, by identifier.
+// holders are the processes that hold labs of this folder of state, by identifier. They
+// are this user's: everybody can write anything into an environment of their own.
 func holders() map[string]*Owner {
 	state, err := filepath.Abs(StateDir())
 	if err != nil {
@@ -218,9 +244,13 @@ func holders() map[string]*Owner {
 	}
 	found := map[int]string{}
 	for _, pid := range processes() {
+		info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+		if err != nil || ownerOf(info) != os.Geteuid() {
+			continue // gone, or somebody else's
+		}
 		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		if err != nil {
-			continue // gone, or somebody else's
+			continue
 		}
 		for variable := range bytes.SplitSeq(environment, []byte{0}) {
 			folder, is := strings.CutPrefix(string(variable), HolderVariable+"=")
@@ -236,7 +266,7 @@ func holders() map[string]*Owner {
 		if err != nil || stat.ended() || found[stat.parent] == id {
 			continue // it goes with its parent
 		}
-		all[id] = &Owner{pid, processNamespace(), stat.start}
+		all[id] = &Owner{pid, processNamespace(), stat.start, bootID()}
 	}
 	return all
 }
