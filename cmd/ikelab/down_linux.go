@@ -78,6 +78,12 @@ func down(ctx context.Context, std stdio, name string, all bool) error {
 			}
 			continue
 		}
+		if err := standing.Lost(s); err != nil {
+			if name == "" || name != s.ID { // else it is said below
+				errs = append(errs, internalError("%w", err))
+			}
+			continue
+		}
 		did = true
 		if err := line(std, "%s: cleared away what it left behind%s%s", s.ID, stays(s.ID, s.Foreign), words[s.ID]); err != nil {
 			return err

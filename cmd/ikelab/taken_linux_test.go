@@ -109,6 +109,49 @@ func TestFilesTakenAway(t *testing.T) {
 	}
 }
 
+// TestListTakenAway: down clears away what a holder that was killed had, or says that it does not know it; it never says
+// that it has while something stands.
+func TestListTakenAway(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	before := hostState(t)
+	name := id("unlisted")
+	ip := hosttest.Program(t, "ip")
+	for _, missing := range [][]string{{"namespaces"}, {"owner"}, {"namespaces", "owner"}, {"namespaces", "owner", "lock"}} {
+		p.good("up", p.lab(name))
+		holder := p.status().Holder
+		if err := syscall.Kill(holder, syscall.SIGSTOP); err != nil { // so that it puts nothing back
+			t.Fatal(err)
+		}
+		p.take(name, missing...)
+		if err := syscall.Kill(holder, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the holder's end", func() bool { return len(p.processes()) == 0 })
+		if len(missing) == 1 {
+			if out := p.good("down"); !strings.Contains(out, name+": cleared away what it left behind") {
+				t.Errorf("without %v down says %q", missing, out)
+			}
+			p.nothing(name, before)
+			continue
+		}
+		for _, args := range [][]string{{"down"}, {"down", name}, {"down", "--all"}} {
+			p.refused(exitInternal, "ip netns del", args...)
+		}
+		if _, err := os.Stat(p.folder(name)); err != nil {
+			t.Errorf("without %v: %v", missing, err)
+		}
+		for _, namespace := range named(t, name) {
+			if out, err := exec.Command(ip, "netns", "del", namespace).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		p.run("down")
+		p.take(name, "") // without a lock it is somebody else's to take away
+		p.nothing(name, before)
+	}
+}
+
 // TestForeignFile: what somebody has put into a lab's folder stays there, and keeps nobody from the lab.
 func TestForeignFile(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,6 @@
 package netns
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -48,8 +47,7 @@ type claim struct {
 
 	mu     sync.Mutex // of what follows: the owner looks after its folder while it works
 	lock   *os.File
-	record *record  // the owner's, nil for one that was not taken
-	names  []string // of the namespaces that the owner may make
+	record *record // the owner's, nil for one that was not taken
 }
 
 // How often a place is tried before it is taken for taken, and the time between.
@@ -314,8 +312,20 @@ func (c *claim) plan(names []string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.names = names
-	return c.write(namespacesFile, strings.Join(names, "\n")+"\n")
+	c.record.names = names
+	if err := c.write(namespacesFile, strings.Join(names, "\n")+"\n"); err != nil {
+		return err
+	}
+	// At the end of the file, so that whoever reads it meanwhile knows the owner.
+	f, err := os.OpenFile(filepath.Join(c.dir, ownerFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, fileMode)
+	if err == nil {
+		_, err = f.WriteString(namespaceLines(names))
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("state of lab %q: %w", c.id, err)
+	}
+	return nil
 }
 
 // firstThere is a network namespace of these that exists, empty for none.
@@ -328,7 +338,7 @@ func firstThere(names []string) string {
 	return ""
 }
 
-// clear removes what the claim's namespaces file lists, and what its owner knows:
+// clear removes what the claim's files list, and what its owner knows:
 // processes inside, then the namespaces with everything in them. It is safe to call for
 // what never was.
 func (c *claim) clear() error {
@@ -363,28 +373,26 @@ func (c *claim) kill(names []string) error {
 func (c *claim) mark() string { return c.record.mark(c.dir) }
 
 // listed are the namespaces that the owner may have made: those that it knows, or, for
-// anybody else, that its file lists.
+// anybody else, that its files list.
 func (c *claim) listed() ([]string, error) {
 	if c.record != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return c.names, nil
+		return c.record.names, nil
 	}
 	list, err := os.ReadFile(filepath.Join(c.dir, namespacesFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("state of lab %q: %w", c.id, err)
 	}
-	var names []string
-	for name := range bytes.FieldsSeq(list) {
-		// Whatever the file says, nothing is removed that could not be ours.
-		if n := string(name); strings.HasPrefix(n, namespacePrefix) && !strings.ContainsRune(n, '/') {
-			names = append(names, n)
-		}
+	names := strings.Fields(string(list))
+	if r := c.recorded(); r != nil {
+		names = append(names, r.names...)
 	}
-	return names, nil
+	slices.Sort(names)
+	// Whatever the files say, nothing is removed that could not be ours.
+	return slices.DeleteFunc(slices.Compact(names), func(n string) bool {
+		return !strings.HasPrefix(n, namespacePrefix) || strings.ContainsRune(n, '/')
+	}), nil
 }
 
 // keepInterval is the time between two looks of an owner at its folder.
@@ -414,9 +422,9 @@ func (c *claim) keep() error {
 	case !mine:
 		return ErrTakenAway
 	}
-	for name, text := range map[string]string{ownerFile: c.record.text(), namespacesFile: strings.Join(c.names, "\n") + "\n"} {
+	for name, text := range map[string]string{ownerFile: c.record.text(), namespacesFile: strings.Join(c.record.names, "\n") + "\n"} {
 		_, err := os.Stat(filepath.Join(c.dir, name))
-		if errors.Is(err, fs.ErrNotExist) && (name == ownerFile || c.names != nil) {
+		if errors.Is(err, fs.ErrNotExist) && (name == ownerFile || c.record.names != nil) {
 			err = c.write(name, text)
 		}
 		if err != nil {

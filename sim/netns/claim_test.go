@@ -182,3 +182,55 @@ func TestSweepRemovesNamespaces(t *testing.T) {
 		t.Error("the state is still there")
 	}
 }
+
+// TestSweepWithoutAList: the namespaces of a dead lab are known from the one of two files that is left. Without both the
+// folder stays, because nothing else shows that there was a lab.
+func TestSweepWithoutAList(t *testing.T) {
+	root(t)
+	privateState(t)
+	for _, missing := range [][]string{{namespacesFile}, {ownerFile}, {ownerFile, namespacesFile}, {lockFile, ownerFile, namespacesFile}} {
+		c, err := newClaim("unlisted", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := c.namespace("gw")
+		if err := c.plan([]string{name}); err != nil {
+			t.Fatal(err)
+		}
+		namespace, err := newNamespace(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = namespace.Close()
+		t.Cleanup(func() { _ = removeNamespaces([]string{name}) })
+		if err := c.write(logFile, "words"); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range missing {
+			if err := os.Remove(filepath.Join(c.dir, file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.release() // as if its process had been killed
+		if _, err := Sweep(); err != nil {
+			t.Errorf("without %v: %v", missing, err)
+		}
+		_, err = os.Stat(c.dir)
+		there, kept := slices.Contains(namespaces(t), name), err == nil
+		if lost := len(missing) > 1; there != lost || kept != lost {
+			t.Errorf("without %v: the namespace is there: %v, the folder is: %v", missing, there, kept)
+		}
+		if err := removeNamespaces([]string{name}); err != nil {
+			t.Fatal(err)
+		}
+		if len(missing) > 2 {
+			continue // a folder without a lock is somebody else's to take away
+		}
+		if _, err := Sweep(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(c.dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("without %v: the folder stays (%v)", missing, err)
+		}
+	}
+}

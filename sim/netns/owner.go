@@ -101,6 +101,9 @@ type record struct {
 	token string
 	// cgroup is where its processes are, empty where there is none.
 	cgroup string
+	// names are the namespaces that the owner may make. They have a file of their own,
+	// too; either may be taken away.
+	names []string
 }
 
 // newRecord is about this process.
@@ -144,6 +147,15 @@ func (r *record) text() string {
 	if r.cgroup != "" {
 		fmt.Fprintf(&b, "cgroup %s\n", r.cgroup)
 	}
+	return b.String() + namespaceLines(r.names)
+}
+
+// namespaceLines are the end of an owner file, which is added once they are known.
+func namespaceLines(names []string) string {
+	var b strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&b, "namespace %s\n", name)
+	}
 	return b.String()
 }
 
@@ -174,6 +186,8 @@ func parseRecord(text string) (*record, error) {
 			r.token = value
 		case "cgroup":
 			r.cgroup = value
+		case "namespace":
+			r.names = append(r.names, value)
 		case "boot":
 			boot = value
 		}

@@ -29,6 +29,9 @@ type Swept struct {
 	Astray bool
 	// Foreign is something in its folder that no lab has put there, empty for nothing.
 	Foreign string
+	// Lost are network namespaces that are called as the lab's, where its folder says
+	// neither who owned it nor which it had. They stay, and so does the folder.
+	Lost []string
 }
 
 // about is what a lab's folder says.
@@ -108,6 +111,9 @@ func Sweep() ([]Swept, error) {
 		case errors.Is(err, ErrStanding):
 			s.Standing = true
 		case errors.Is(err, fs.ErrNotExist):
+			if s.Lost = c.lost(); s.Lost != nil {
+				break
+			}
 			// Its owner has just removed it, or did not live to lock it.
 			_ = os.Remove(c.dir)
 			continue
@@ -115,6 +121,10 @@ func Sweep() ([]Swept, error) {
 			errs = append(errs, err)
 			continue
 		default:
+			if s.Lost = c.lost(); s.Lost != nil {
+				c.release()
+				break
+			}
 			if err := c.remove(); err != nil {
 				errs = append(errs, fmt.Errorf("lab %q: %w", c.id, err))
 				continue
@@ -123,6 +133,26 @@ func Sweep() ([]Swept, error) {
 		all = append(all, s)
 	}
 	return all, errors.Join(errs...)
+}
+
+// lost are the namespaces that are called as those of a lab whose owner is gone, and whose
+// folder says nothing of it any more, nil where it does.
+func (c *claim) lost() []string {
+	silent := func() bool {
+		if r := c.recorded(); r != nil && r.said {
+			return false // it would say which it had, if any
+		}
+		names, err := c.listed()
+		return err == nil && len(names) == 0 && len(Namespaces(c.id)) > 0 && holders()[c.id] == nil
+	}
+	if os.Geteuid() != 0 || !silent() {
+		return nil // without root, they are in a user namespace
+	}
+	time.Sleep(2 * keepInterval) // an owner that lives puts it back
+	if !silent() {
+		return nil
+	}
+	return Namespaces(c.id)
 }
 
 // List names the labs of this host: those that stand, and those whose owner is gone

@@ -65,8 +65,14 @@ func Down(ctx context.Context, id string) (went Went, err error) {
 		switch {
 		case !lab.Standing:
 			// Its owner is gone, or just going.
-			if _, err := netns.Sweep(); err != nil {
+			swept, err := netns.Sweep()
+			if err != nil {
 				return went, err
+			}
+			for _, s := range swept {
+				if s.ID == id && s.Lost != nil {
+					return went, Lost(s)
+				}
 			}
 		case asked.IsZero():
 			holder, err = stop(ctx, lab, begun)
@@ -105,6 +111,15 @@ func leftOver(id string) error {
 	}
 	return fmt.Errorf("no process and no folder has lab %q here, and yet there are network namespaces with its name: %s; if no lab of another folder of state has them, remove each with: ip netns del NAME",
 		id, strings.Join(names, ", "))
+}
+
+// Lost says of a lab that was to be cleared away that its namespaces stay, nil where they do not.
+func Lost(s netns.Swept) error {
+	if s.Lost == nil {
+		return nil
+	}
+	return fmt.Errorf("lab %q has died, and %s, where it wrote down what it had, was emptied; there are network namespaces with its name: %s; remove each with: ip netns del NAME, and the folder with: ikelab down",
+		s.ID, netns.Folder(s.ID), strings.Join(s.Lost, ", "))
 }
 
 // stop asks a lab's holder to end and answers its process, also with ErrNoAnswer. It answers nil where nobody could be
