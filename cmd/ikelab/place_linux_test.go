@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -269,11 +270,26 @@ func hostState(t *testing.T) string {
 	return all.String()
 }
 
+// groups are the control groups of a lab, and of its runs, wherever they are.
+func groups(lab string) []string {
+	var all []string
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), "ikelab-"+lab+"-") {
+			all = append(all, path)
+		}
+		return nil // groups come and go
+	})
+	return all
+}
+
 // nothing checks that nothing of a lab is left. before is the host's state before it.
 func (p *place) nothing(lab, before string) {
 	p.t.Helper()
 	if names := named(p.t, lab); len(names) > 0 {
 		p.t.Errorf("namespaces are left: %v", names)
+	}
+	if left := groups(lab); len(left) > 0 {
+		p.t.Errorf("control groups are left: %v", left)
 	}
 	entries, err := os.ReadDir(p.state)
 	if err != nil && !os.IsNotExist(err) {

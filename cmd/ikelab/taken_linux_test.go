@@ -289,23 +289,31 @@ func TestNothingOutlivesDown(t *testing.T) {
 		}
 	})
 	escape := "PATH=$PATH; env -i PATH=$PATH setsid nsenter --net=/proc/" + strconv.Itoa(os.Getpid()) + "/ns/net sh -c 'setsid sleep " + length + " >/dev/null 2>&1 & exec sleep " + length + "' >/dev/null 2>&1 &"
-	for _, kill := range []bool{false, true} {
-		if kill && ownCgroupMissing() {
+	for _, way := range []string{"asked", "killed", "killed without owner", "stopped without folder"} {
+		if way != "asked" && ownCgroupMissing() {
 			t.Logf("a holder that is killed ends only what shows that it is the lab's, because there is no control group of version 2 to write to")
 			break
 		}
 		p.good("up", lab)
 		p.good("exec", "ha", "--", "sh", "-c", escape)
 		await(t, "the processes that escape", func() bool { return len(sleepers()) == 2 })
-		if kill {
+		if way != "asked" {
+			if err := syscall.Kill(p.status().Holder, syscall.SIGSTOP); err != nil { // so that it puts nothing back
+				t.Fatal(err)
+			}
+		}
+		switch way {
+		case "killed without owner":
+			p.take(name, "owner")
+			fallthrough
+		case "killed":
 			p.kill(func(line string) bool { return strings.HasSuffix(line, "holder") })
+		case "stopped without folder":
+			p.take(name, "")
 		}
 		p.good("down")
-		await(t, "the end of what escaped", func() bool { return len(sleepers()) == 0 })
+		await(t, way+": the end of what escaped", func() bool { return len(sleepers()) == 0 })
 		p.nothing(name, before)
-		if left, _ := filepath.Glob("/sys/fs/cgroup/*/ikelab-" + name + "-*"); len(left) > 0 {
-			t.Errorf("control groups are left: %v", left)
-		}
 	}
 }
 

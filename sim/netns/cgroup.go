@@ -3,6 +3,8 @@
 package netns
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +21,8 @@ import (
 // Commands of a lab are in a control group of their own (cgroups(7), version 2), below
 // the one of the lab's process: whatever they start is in it, too, also when it has left
 // their session, their namespaces and their environment, and it outlives a process that
-// was killed. Where this host or this user has none, see forker.adopt.
+// was killed. Where this host or this user has none, see forker.adopt. The group's name
+// says whose it is, so that it is found when nothing else says so.
 
 // cgroupPath is where the group of a lab will be, empty where none can be made.
 func cgroupPath(id, token string) string {
@@ -27,7 +30,45 @@ func cgroupPath(id, token string) string {
 	if own == "" || unix.Access(own, unix.W_OK|unix.X_OK) != nil {
 		return ""
 	}
-	return filepath.Join(own, namespacePrefix+id+"-"+token)
+	return filepath.Join(own, groupPrefix(id)+token)
+}
+
+// groupPrefix begins the name of a lab's group; its token follows. Labs of one name in
+// different folders of state have different ones.
+func groupPrefix(id string) string {
+	var st unix.Stat_t
+	if unix.Stat(StateDir(), &st) != nil {
+		return namespacePrefix + id + "-"
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d", st.Dev, st.Ino))
+	return namespacePrefix + id + "-" + hex.EncodeToString(sum[:4]) + "-"
+}
+
+// labGroups are the groups that labs of this identifier have in this folder of state,
+// whatever group their process was in.
+func labGroups(id string) []string {
+	prefix := groupPrefix(id)
+	if prefix == namespacePrefix+id+"-" {
+		return nil // nothing says which folder of state they are of
+	}
+	var all []string
+	for _, m := range cgroupMounts() {
+		_ = filepath.WalkDir(m.point, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.IsDir() {
+				return nil // it goes, or is not for us to see
+			}
+			// A longer name may be that of a lab whose identifier is longer.
+			token, is := strings.CutPrefix(e.Name(), prefix)
+			if !is || len(token) != tokenDigits || strings.ContainsRune(token, '-') {
+				return nil
+			}
+			if info, err := e.Info(); err == nil && ownerOf(info) == os.Geteuid() {
+				all = append(all, path)
+			}
+			return fs.SkipDir
+		})
+	}
+	return all
 }
 
 // ownCgroup is the folder of this process's control group, empty where there is none.
@@ -42,23 +83,35 @@ func ownCgroup() string {
 			path, found = rest, true
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil || !found {
+	if !found {
 		return ""
 	}
-	for line := range strings.Lines(string(mounts)) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields := strings.Fields(before)
-		if !ok || len(fields) < 5 || !strings.HasPrefix(after, "cgroup2 ") {
-			continue
-		}
-		root, point := fields[3], fields[4]
-		below, err := filepath.Rel(root, path)
+	for _, m := range cgroupMounts() {
+		below, err := filepath.Rel(m.root, path)
 		if err == nil && below != ".." && !strings.HasPrefix(below, "../") {
-			return filepath.Join(point, below)
+			return filepath.Join(m.point, below)
 		}
 	}
 	return ""
+}
+
+// cgroupMount is where control groups of version 2 are to be seen: the root and those
+// below it.
+type cgroupMount struct{ root, point string }
+
+func cgroupMounts() []cgroupMount {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil // a host without /proc has more to complain of
+	}
+	var all []cgroupMount
+	for line := range strings.Lines(string(mounts)) {
+		before, after, ok := strings.Cut(line, " - ")
+		if fields := strings.Fields(before); ok && len(fields) >= 5 && strings.HasPrefix(after, "cgroup2 ") {
+			all = append(all, cgroupMount{fields[3], fields[4]})
+		}
+	}
+	return all
 }
 
 // openCgroup makes a lab's group and opens it, and answers nil where nothing can be

@@ -89,9 +89,12 @@ func newClaim(name string, unique bool) (*claim, error) {
 	}
 }
 
-// randomHex are six digits, different each time.
+// tokenDigits is how long a token is.
+const tokenDigits = 6
+
+// randomHex are digits, different each time.
 func randomHex() (string, error) {
-	var random [3]byte
+	var random [tokenDigits / 2]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return "", err
 	}
@@ -360,13 +363,19 @@ func (c *claim) killProcesses() error {
 
 func (c *claim) kill(names []string) error {
 	r := c.record
+	var groups []string
 	if r == nil {
-		r = c.recorded()
+		// Others know the group by its name, where nothing says any more which it is.
+		r, groups = c.recorded(), labGroups(c.id)
 	}
 	if r == nil {
 		r = &record{}
 	}
-	return errors.Join(clearCgroup(r.cgroup), killInside(names, r.mark(c.dir)))
+	var errs []error
+	for _, group := range append(groups, r.cgroup) {
+		errs = append(errs, clearCgroup(group))
+	}
+	return errors.Join(errors.Join(errs...), killInside(names, r.mark(c.dir)))
 }
 
 // mark is what every command of the lab has in its environment.
