@@ -135,9 +135,6 @@ func openCgroup(path string) *os.File {
 	return nil
 }
 
-// cgroupTimeout bounds the wait for the end of what was killed in a group.
-const cgroupTimeout = 10 * time.Second
-
 // clearCgroup ends what is in a lab's group, and removes it with what the lab's commands
 // have made below it. Nothing is done where there is none.
 func clearCgroup(path string) error {
@@ -154,7 +151,7 @@ func clearCgroup(path string) error {
 		if err == nil {
 			return nil
 		}
-		if time.Since(begun) > cgroupTimeout {
+		if time.Since(begun) > endTimeout {
 			return fmt.Errorf("processes in the lab's control group do not end: %w; see %s/cgroup.procs", err, path)
 		}
 	}

@@ -38,17 +38,20 @@ func killInside(names []string, mark string) error {
 		_, is := inside[ino]
 		return is || isMarked(pid, mark)
 	}
-	if !killAll(ours) {
+	if !killAll(endTimeout, ours) {
 		return errors.New("processes in the lab's namespaces do not end; see: ip netns pids NAME")
 	}
 	return nil
 }
 
+// endTimeout bounds the wait for the end of what was killed. A host that is busy, or short
+// of memory, may take seconds.
+const endTimeout = 10 * time.Second
+
 // killAll ends all processes of a kind, and says whether none is left. One may fork
-// while it is looked for: it is looked until nothing is found.
-func killAll(ours func(pid int) bool) bool {
-	const roundsMax = 50
-	for range roundsMax {
+// while it is looked for: it is looked until nothing is found, or it takes too long.
+func killAll(within time.Duration, ours func(pid int) bool) bool {
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		found := false
 		for _, pid := range processes() {
 			if pid == os.Getpid() || !ours(pid) {
@@ -64,9 +67,10 @@ func killAll(ours func(pid int) bool) bool {
 		if !found {
 			return true
 		}
-		time.Sleep(10 * time.Millisecond)
+		if time.Since(begun) > within {
+			return false
+		}
 	}
-	return false
 }
 
 // killProcess ends a process, if the number is still that of one of ours once it is

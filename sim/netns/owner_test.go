@@ -94,3 +94,20 @@ func TestNumberOfAnother(t *testing.T) {
 		_ = os.RemoveAll(c.dir)
 	}
 }
+
+// TestKillAllIsPatient: what was killed may take long to end, and is waited for.
+func TestKillAllIsPatient(t *testing.T) {
+	slow := sleeper(t, nil)
+	asked := 0
+	ended := killAll(hosttest.Patience, func(pid int) bool {
+		if pid != slow.Process.Pid {
+			return false
+		}
+		// Every second question is the one before the signal: so it gets none at first.
+		asked++
+		return asked%2 == 1 || asked > 200
+	})
+	if stat, err := readStat(slow.Process.Pid); !ended || err == nil && !stat.ended() {
+		t.Errorf("asked %d times, and the process lives; killAll says that it has ended: %v", asked, ended)
+	}
+}

@@ -113,7 +113,7 @@ func (f *forker) endAdopted() error {
 		return nil
 	}
 	f.mu.Lock()
-	ended := killAll(f.adopted)
+	ended := killAll(endTimeout, f.adopted)
 	f.mu.Unlock()
 	f.reap()
 	if !ended {
