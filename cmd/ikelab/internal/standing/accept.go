@@ -11,6 +11,11 @@ import (
 func (h *Held) accept() {
 	pause := acceptPauseMin
 	for {
+		select {
+		case <-h.ended:
+			return
+		default:
+		}
 		conn, err := h.listening().AcceptUnix()
 		select {
 		case <-h.ended:

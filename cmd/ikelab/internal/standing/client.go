@@ -164,14 +164,14 @@ func (c *Client) next() (reply, error) {
 	return r, nil
 }
 
-// answer asks for something that has one answer. A holder that works on it says so again and again; one that says
-// nothing for AnswerTimeout is not waited for (ErrNoAnswer).
+// answer asks for something that has one answer. A holder that works on it says so again and again, for busyTimeout at
+// most; one that says nothing for AnswerTimeout is not waited for (ErrNoAnswer).
 func (c *Client) answer(r request) (reply, error) {
 	if err := c.ask(r); err != nil {
 		return reply{}, err
 	}
 	for {
-		if err := c.conn.SetReadDeadline(time.Now().Add(AnswerTimeout)); err != nil {
+		if err := c.conn.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
 			return reply{}, c.reason(err)
 		}
 		r, err := c.next()

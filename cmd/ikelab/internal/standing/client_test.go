@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ikelab/ikelab/node/host/hosttest"
 )
 
 // testClient answers a client and its connection's other end.
@@ -88,6 +90,67 @@ func TestContextEndsWaiting(t *testing.T) {
 		}()
 		if err := ask(c); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLabThatHangs: who asks a holder that is well, of a lab that does not move any more, does not wait for ever.
+func TestLabThatHangs(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(*Client) error{
+		"status": func(c *Client) error { _, err := c.Status(); return err },
+		"do":     func(c *Client) error { _, err := c.Do("x"); return err },
+	} {
+		c, holder := testClient(t, t.Context())
+		c.patience = 2 * heardInterval
+		holder.held.patience = 2 * heardInterval
+		done := holder.busy() // with what never comes to an end
+		answer := make(chan error, 1)
+		go func() { answer <- ask(c) }()
+		select {
+		case err := <-answer:
+			if !errors.Is(err, ErrNoAnswer) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(hosttest.Patience):
+			t.Errorf("%s waits for ever", name)
+		}
+		c.Close()
+		done()
+	}
+}
+
+// TestLateSocket: a control socket that is made again when its lab is to go keeps nobody waiting for connections.
+func TestLateSocket(t *testing.T) {
+	t.Parallel()
+	listener := func() *net.UnixListener {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		return l
+	}
+	for _, swapped := range []bool{false, true} { // before the accept loop looks, or while it waits
+		h := &Held{log: slog.New(slog.DiscardHandler), ended: make(chan struct{}), listener: listener()}
+		over := make(chan struct{})
+		if !swapped {
+			close(h.ended)
+		}
+		go func() {
+			h.accept()
+			close(over)
+		}()
+		if swapped {
+			first := h.listening()
+			close(h.ended)
+			h.listenOn(listener())
+			_ = first.Close()
+		}
+		select {
+		case <-over:
+		case <-time.After(hosttest.Patience):
+			t.Fatalf("swapped %v: the holder waits for a connection and not for its end", swapped)
 		}
 	}
 }

@@ -18,7 +18,8 @@
 //     short always finds room.
 //   - Connections that say nothing make room for those that do, also where the host has no descriptor left.
 //   - A client that waits for a holder ends with its context, on a signal that the holder does not hear of, and when the
-//     holder has said nothing for AnswerTimeout; one that works on something says so again and again.
+//     holder has said nothing for AnswerTimeout; one that works on something says so again and again, but not for
+//     ever: its lab may hang.
 //   - A holder can be reached as long as its lab stands: what is missing in its folder it makes again, and when the folder
 //     is gone the lab goes. Down ends a holder that has no socket by its process, and says that a lab is down when nothing
 //     of it stands.

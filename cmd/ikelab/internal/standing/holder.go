@@ -67,6 +67,9 @@ type Held struct {
 	// KeepLog begins the log again where its file is gone; nil for a holder without one.
 	KeepLog func() error
 
+	// patience is busyTimeout, but for tests.
+	patience time.Duration
+
 	long  chan struct{} // as many as there are commands and captures
 	stop  context.CancelFunc
 	ended chan struct{} // closed when the lab is to go
@@ -96,7 +99,7 @@ func Build(spec Spec, log *slog.Logger) (*Held, error) {
 	if err != nil {
 		return nil, &RefusedError{err}
 	}
-	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, ended: make(chan struct{}), long: make(chan struct{}, longMax), conns: map[*client]struct{}{}}
+	h := &Held{spec: spec, plan: plan, seed: plan.Lab.Seed, taps: &taps{}, log: log, patience: busyTimeout, ended: make(chan struct{}), long: make(chan struct{}, longMax), conns: map[*client]struct{}{}}
 	if spec.Seed != nil {
 		h.seed = *spec.Seed
 	}
@@ -128,19 +131,30 @@ func (h *Held) listen() error {
 			return err
 		}
 		listener.SetUnlinkOnClose(false) // it goes with the folder
-		h.mu.Lock()
-		before := h.listener
-		h.listener = listener
-		h.mu.Unlock()
-		if before != nil {
-			_ = before.Close() // nobody finds it any more
-		}
+		h.listenOn(listener)
 		return os.Chmod(path, 0o600)
 	})
 	if err != nil {
 		return fmt.Errorf("control socket of lab %q: %w", h.lab.ID(), err)
 	}
 	return nil
+}
+
+// listenOn puts a control socket in the place of the one that was there. In a lab that is to go it is closed: whoever
+// waits for a connection is to notice the end.
+func (h *Held) listenOn(listener *net.UnixListener) {
+	h.mu.Lock()
+	before := h.listener
+	h.listener = listener
+	h.mu.Unlock()
+	if before != nil {
+		_ = before.Close() // nobody finds it any more
+	}
+	select {
+	case <-h.ended:
+		_ = listener.Close()
+	default:
+	}
 }
 
 // listening is the control socket.
@@ -267,12 +281,17 @@ func (c *client) hasAsked() bool {
 	return !before
 }
 
-// busy tells the client again and again that it is heard, until what it answers is called.
+// busyTimeout is how long a client is told that what it asked is under way. Nothing that one can ask takes so long: a lab
+// that does not move any more is as a holder that does not answer.
+const busyTimeout = 3 * time.Minute
+
+// busy tells the client again and again that it is heard, until what it answers is called, or for busyTimeout.
 func (c *client) busy() (done func()) {
 	over := make(chan struct{})
 	var telling sync.WaitGroup
+	begun := time.Now()
 	telling.Go(func() {
-		for {
+		for time.Since(begun) < c.held.patience {
 			if c.send(reply{Heard: true}, writeTimeout) != nil {
 				return // it is gone
 			}
