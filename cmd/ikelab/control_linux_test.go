@@ -162,22 +162,33 @@ func TestIdleClients(t *testing.T) {
 			}
 		}
 	}
+	descriptors := func() map[int]bool {
+		open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", holder))
+		if err != nil || len(open) == 0 {
+			t.Fatalf("the holder's descriptors: %v, %v", open, err)
+		}
+		all := map[int]bool{}
+		for _, path := range open {
+			if n, err := strconv.Atoi(filepath.Base(path)); err == nil {
+				all[n] = true
+			}
+		}
+		return all
+	}
+	before400 := len(descriptors())
 	over := idle(400)
 	p.status()
 	p.good("do", "cut")
 	over()
-	open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", holder))
-	if err != nil || len(open) == 0 {
-		t.Fatalf("the holder's descriptors: %v, %v", open, err)
-	}
-	highest := 0
-	for _, path := range open {
-		if n, err := strconv.Atoi(filepath.Base(path)); err == nil {
-			highest = max(highest, n)
+	await(t, "the holder to close 400 connections", func() bool { return len(descriptors()) <= before400 })
+	// The limit bounds the numbers: this one leaves ten free.
+	limit, open := 0, descriptors()
+	for free := 0; free < 10; limit++ {
+		if !open[limit] {
+			free++
 		}
 	}
-	// It bounds the numbers; so there is room for as many as were lower ones free, and ten.
-	few := unix.Rlimit{Cur: uint64(highest + 11), Max: 4096}
+	few := unix.Rlimit{Cur: uint64(limit), Max: 4096}
 	if err := unix.Prlimit(holder, unix.RLIMIT_NOFILE, &few, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +196,10 @@ func TestIdleClients(t *testing.T) {
 	p.status()
 	p.good("do", "link_up(node.ga.interface.wan)")
 	over()
+	await(t, "the holder to lack descriptors", func() bool {
+		log, err := os.ReadFile(filepath.Join(p.folder(id("idle")), "log"))
+		return err == nil && strings.Contains(string(log), "too many open files")
+	})
 	p.good("down")
 	p.nothing(id("idle"), before)
 }
