@@ -176,7 +176,7 @@ func (p *place) soakTaken(t *testing.T, name string, intact func()) {
 		after := time.Duration(rand.Int64N(int64(600 * time.Millisecond)))
 		// Who kills a holder whose folder is gone leaves nothing that says what it had; so either the one or the other.
 		mischief := []string{"folder", "state", "namespaces", "lock", "owner", "control", "log", "stranger"}[round%8]
-		kill := (mischief == "lock" || mischief == "owner" || mischief == "control" || mischief == "log") && rand.IntN(2) == 0
+		kill := (mischief == "namespaces" || mischief == "lock" || mischief == "owner" || mischief == "control" || mischief == "log") && rand.IntN(2) == 0
 		t.Logf("round %d: %s after %v, kill the holder: %v", round, mischief, after, kill)
 		begun := time.Now()
 		cmd := p.command("up", lab)

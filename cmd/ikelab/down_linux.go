@@ -28,7 +28,8 @@ holder that does not answer for ten seconds, or has not ended after twenty, is k
 of a lab's folder of state was taken away, its process is found; what somebody else has put
 into that folder stays.
 Labs and runs whose process died, killed by whatever it was, are cleared away too: their
-namespaces and everything in them, and nothing else. Without LAB the one that stands is
+namespaces and everything in them, and nothing else. Where nothing in a dead lab's folder says
+what it had, namespaces with its name stay, and down names them and fails. Without LAB the one that stands is
 meant; --all takes all of them down. With nothing to do it says so.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

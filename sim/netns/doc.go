@@ -55,11 +55,13 @@
 // (state.go). The folder holds a lock for as long as the process lives, so that whoever
 // finds it unlocked knows that its owner is gone and may clear away what it lists
 // (claim.go, sweep.go). Where somebody else has got the lock, or removed it, the
-// process counts that made the lab: its number with its start (owner.go). The host's
-// own namespace is never written to.
+// process counts that made the lab: its number with its start (owner.go). Two files there
+// list the namespaces. Where both are gone those with the lab's name stay, and the folder
+// with them: they might be somebody else's. The host's own namespace is never written to.
 //
 // Commands run in a control group of their own (cgroup.go), by which all that they have
-// started is found, also when the process that made the lab was killed. Without one, a
+// started is found, also when the process that made the lab was killed; its name says
+// which folder of state it is of. Without one, a
 // process that does nothing beside the lab adopts what its commands leave behind, and in a
 // process namespace everything ends with its first process. Only where none of that is to
 // be had, and the lab's process is killed, a process can stay that has left the lab's
