@@ -96,9 +96,7 @@ type waitingFragment struct {
 
 // begin notes a first fragment, and judges those that were ahead of it.
 func (i *clearInvariant) begin(o *sighted) {
-	p := o.packet
-	s := shown{traffic: p.traffic(), esp: p.esp != nil, passesBy: passesBy(p)}
-	d := p.datagram()
+	s, d := o.shows(), o.packet.datagram()
 	i.firsts.note(o.now, d, s)
 	i.waiting = slices.DeleteFunc(i.waiting, func(w waitingFragment) bool {
 		if w.datagram != d {

@@ -145,8 +145,17 @@ type sighted struct {
 	mine bool
 	// own says that the packet, going up, was made by this node rather than
 	// forwarded.
-	own    bool
-	packet *sight
+	own bool
+	// tunnelEnds says that the packet looks like ESP and that both its addresses are
+	// those of nodes that run IKE.
+	tunnelEnds bool
+	packet     *sight
+}
+
+// esp reports whether the packet is ESP. At the port of ESP in UDP that is not to be
+// seen: there it is what goes between nodes that run IKE, and not a flow between hosts.
+func (o *sighted) esp() bool {
+	return o.packet.esp != nil && (o.packet.protocol == protocolESP || o.tunnelEnds)
 }
 
 // association identifies a child SA at a node: by the node's own count of its

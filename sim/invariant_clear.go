@@ -157,7 +157,7 @@ func (i *clearInvariant) sight(o *sighted) {
 		i.begin(o)
 	}
 	if o.direction == impair.Up && o.own && i.c.speaksIKE(o.node) &&
-		(p.esp != nil || p.ike != nil && p.fromIKEPort() && wire.ExchangeType(p.ike[exchangeTypeAt]) != wire.ExchangeIKESAInit) {
+		(o.esp() || p.ike != nil && p.fromIKEPort() && wire.ExchangeType(p.ike[exchangeTypeAt]) != wire.ExchangeIKESAInit) {
 		i.isWide(o.node, o.iface, p.dst)
 	}
 	if o.direction != impair.Up || len(i.policies[o.node]) == 0 {
@@ -165,7 +165,7 @@ func (i *clearInvariant) sight(o *sighted) {
 	}
 	i.checks++
 	if !p.later {
-		i.judge(o, shown{traffic: p.traffic(), esp: p.esp != nil, passesBy: passesBy(p)})
+		i.judge(o, o.shows())
 		return
 	}
 	if p.protocol == protocolESP {
@@ -184,6 +184,11 @@ type shown struct {
 	// esp says that it is ESP, passesBy that policies do not concern it if it is the
 	// node's own.
 	esp, passesBy bool
+}
+
+// shows is what a packet shows that is no later fragment.
+func (o *sighted) shows() shown {
+	return shown{traffic: o.packet.traffic(), esp: o.esp(), passesBy: passesBy(o.packet)}
 }
 
 // judge judges a packet that leaves a node, by what it shows, or its first fragment.

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,12 @@ func pieces(packet []byte, id uint32) [][]byte {
 	return all
 }
 
+// betweenGateways says whether both addresses are those of the tests' gateways.
+func betweenGateways(s *sight) bool {
+	gateways := []netip.Addr{gwA, gwB, peer6, netip.MustParseAddr("2001:db8:3::1")}
+	return slices.Contains(gateways, s.src) && slices.Contains(gateways, s.dst)
+}
+
 // TestNoCleartextFragments: what a later fragment belongs to is what its packet's first
 // one shows, wherever and whenever that was seen. With a policy for everything, the
 // gateway's own IKE and ESP in fragments are no alarm, all else is.
@@ -82,7 +89,8 @@ func TestNoCleartextFragments(t *testing.T) {
 		"own IKE, IPv6":          {ikePacket(t, own6, peer6, 500, authRequest(), long), true},
 		"own IKE on 4500":        {ikePacket(t, gwA, gwB, 4500, authRequest(), long), true},
 		"another's ESP":          {espOver(hostA, gwB), true},
-		"another's ESP in UDP":   {inUDP(hostA, hostB), true},
+		"another's ESP in UDP":   {inUDP(gwB, gwA), true},
+		"a host's at its port":   {inUDP(hostA, hostB), false},
 		"another's IKE":          {ikePacket(t, hostA, gwB, 500, authRequest(), long), false},
 		"another's IKE, IPv6":    {ikePacket(t, host6, peer6, 500, authRequest(), long), false},
 		"another's UDP":          {udp(hostA, hostB, 5000, 6000, []byte(long)), false},
@@ -98,7 +106,7 @@ func TestNoCleartextFragments(t *testing.T) {
 		c.policies[nodeA] = []policy{{connection: "c", child: "all", local: everything, remote: everything}}
 		leave := func(i *clearInvariant, b []byte, at time.Duration) {
 			s := see(t, b)
-			i.observe(&sighted{now: at, node: nodeA, direction: impair.Up, own: s.src == gwA || s.src == own6, packet: s})
+			i.observe(&sighted{now: at, node: nodeA, direction: impair.Up, own: s.src == gwA || s.src == own6, tunnelEnds: betweenGateways(s), packet: s})
 		}
 		all := pieces(test.packet, 77)
 		verdict := func(t *testing.T, i *clearInvariant, violations int) {
@@ -127,7 +135,8 @@ func TestNoCleartextFragments(t *testing.T) {
 		})
 		t.Run(name+", the first seen elsewhere", func(t *testing.T) {
 			i := newClearInvariant(c)
-			i.observe(&sighted{now: time.Second, node: nodeB, direction: impair.Up, packet: see(t, all[0])})
+			first := see(t, all[0])
+			i.observe(&sighted{now: time.Second, node: nodeB, direction: impair.Up, tunnelEnds: betweenGateways(first), packet: first})
 			for _, b := range all[1:] {
 				leave(i, b, 2*time.Second)
 			}
@@ -144,19 +153,21 @@ func TestNoCleartextFragmentsAlone(t *testing.T) {
 	for name, test := range map[string]struct {
 		end, before time.Duration // of the run; how long before it the fragment left
 		first       []byte        // seen a minute earlier, at another node
+		hosts       bool          // both ends are hosts that run no IKE
 		violation   string
 	}{
 		"long ago":                      {end: time.Minute, before: 2 * time.Second, violation: "gw-a put a packet from 10.1.0.2 to 10.2.0.2 (protocol 17, 68 bytes) on the wire in clear"},
 		"just now":                      {end: time.Minute, before: 500 * time.Millisecond},
 		"behind the first of another":   {end: time.Minute, before: 2 * time.Second, first: pieces(udp(hostA, hostB, 4500, 4500, long), 2)[0], violation: "in clear"},
 		"behind one of ESP in UDP":      {end: time.Minute, before: 2 * time.Second, first: pieces(udp(hostA, hostB, 4500, 4500, long), 1)[0]},
+		"behind one between hosts":      {end: time.Minute, before: 2 * time.Second, first: pieces(udp(hostA, hostB, 4500, 4500, long), 1)[0], hosts: true, violation: "in clear"},
 		"behind one that is outdated":   {end: time.Hour, before: 2 * time.Second, first: pieces(udp(hostA, hostB, 4500, 4500, long), 1)[0], violation: "in clear"},
 		"behind one of its own traffic": {end: time.Minute, before: 2 * time.Second, first: plain[0], violation: "in clear"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newClearInvariant(testInvariantConfig())
 			if test.first != nil {
-				i.observe(&sighted{now: time.Second, node: nodeB, direction: impair.Up, packet: see(t, test.first)})
+				i.observe(&sighted{now: time.Second, node: nodeB, direction: impair.Up, tunnelEnds: !test.hosts, packet: see(t, test.first)})
 			}
 			i.observe(&sighted{now: test.end - test.before, node: nodeA, direction: impair.Up, packet: see(t, plain[2])})
 			got := i.finish(test.end)

@@ -52,7 +52,7 @@ func testInvariantConfig() invariantConfig {
 func up(t *testing.T, node int, packet []byte) observation {
 	s := see(t, packet)
 	own := s.src == gwA && node == nodeA || s.src == gwB && node == nodeB
-	return &sighted{now: time.Second, node: node, direction: impair.Up, own: own, packet: s}
+	return &sighted{now: time.Second, node: node, direction: impair.Up, own: own, tunnelEnds: betweenGateways(s), packet: s}
 }
 
 func down(t *testing.T, node int, packet []byte) observation {
@@ -152,6 +152,10 @@ func TestNoCleartext(t *testing.T) {
 			observations: []observation{up(t, nodeA, inner)}, violation: "in clear, though child net of connection to-b protects it"},
 		"a packet on its way into the network behind": {
 			observations: []observation{up(t, nodeA, udp(hostB, hostA, 6000, 5000, nil))}, checks: 1},
+		"a flow at the port of ESP in UDP": {
+			observations: []observation{up(t, nodeA, udp(hostA, hostB, 5000, 4500, []byte("secret")))}, violation: "in clear, though child net of connection to-b protects it"},
+		"a flow between the ports of IKE": {
+			observations: []observation{up(t, nodeA, udp(hostA, hostB, 500, 500, []byte("secret")))}, violation: "in clear, though child net of connection to-b protects it"},
 		"other traffic": {observations: []observation{up(t, nodeA, udp(hostA, gwB, 1, 2, nil))}, checks: 1},
 		"a packet that arrives is the sender's affair": {
 			observations: []observation{down(t, nodeA, inner)}},

@@ -65,6 +65,7 @@ func (r *Run) Transit(now time.Duration, nodeIndex, iface int, direction impair.
 	r.sighted = sighted{
 		now: now, node: nodeIndex, iface: iface, direction: direction, packet: s,
 		own: r.owns(nodeIndex, s.src), mine: direction == impair.Down && r.owns(nodeIndex, s.dst),
+		tunnelEnds: s.esp != nil && r.speaksIKEAt(s.src) && r.speaksIKEAt(s.dst),
 	}
 	r.tell(&r.sighted)
 }
@@ -99,6 +100,12 @@ func (r *Run) Unreachable(now time.Duration, nodeIndex, iface int, nextHop netip
 func (r *Run) owns(nodeIndex int, addr netip.Addr) bool {
 	owner, ok := r.owner[addr]
 	return ok && owner == nodeIndex
+}
+
+// speaksIKEAt reports whether an address is, or was last, that of a node that runs IKE.
+func (r *Run) speaksIKEAt(addr netip.Addr) bool {
+	i, ok := (*r.names.Load())[addr]
+	return ok && speaksIKE(&r.plan.Nodes[i])
 }
 
 // tell hands an observation to every invariant.

@@ -220,7 +220,7 @@ func (r *Run) addInvariants() {
 	}
 	for i, n := range r.plan.Nodes {
 		c.nodes = append(c.nodes, n.Name)
-		c.speaks = append(c.speaks, n.Implementation != topology.ImplementationHost && len(n.Connections) > 0)
+		c.speaks = append(c.speaks, speaksIKE(&n))
 		c.policies[i] = configuredPolicies(n)
 		var networks [][]netip.Prefix
 		for _, iface := range n.Interfaces {
@@ -242,6 +242,11 @@ func (r *Run) addInvariants() {
 			r.invariants = append(r.invariants, i)
 		}
 	}
+}
+
+// speaksIKE reports whether a node runs IKE.
+func speaksIKE(n *topology.Node) bool {
+	return n.Implementation != topology.ImplementationHost && len(n.Connections) > 0
 }
 
 // Plan is what the run was made from. Nodes and interfaces are known by their

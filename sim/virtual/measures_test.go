@@ -55,18 +55,22 @@ func TestOwnFragments(t *testing.T) {
 // TestHubWithOneLeg: what comes out of a tunnel and goes on over the internet in clear is
 // an alarm; what goes into another tunnel, or to the hub's own network, is none.
 func TestHubWithOneLeg(t *testing.T) {
-	for _, test := range []struct{ legs, inside, violation string }{
-		{"1", "false", "hub put a packet from 10.1.1.2 to 10.1.2.2 (protocol 17, 1500 bytes) on the wire in clear by its wide-area side, though it came protected, by child net of connection a"},
-		{"1", "true", ""},
-		{"2", "false", ""},
-		{"2", "true", ""},
+	for _, test := range []struct{ legs, inside, port, violation string }{
+		{"1", "false", "9", "hub put a packet from 10.1.1.2 to 10.1.2.2 (protocol 17, 1500 bytes) on the wire in clear by its wide-area side, though it came protected, by child net of connection a"},
+		{"1", "true", "9", ""},
+		{"2", "false", "9", ""},
+		{"2", "true", "9", ""},
+		// The ports of IKE and ESP in UDP say nothing of what goes between hosts.
+		{"1", "false", "500", "hub put a packet from 10.1.1.2 to 10.1.2.2 "},
+		{"1", "false", "4500", "hub put a packet from 10.1.1.2 to 10.1.2.2 "},
+		{"2", "false", "4500", ""},
 	} {
-		o := mustRun(t, measuresLab(t, "hub", map[string]string{"legs": test.legs, "inside": test.inside}))
+		o := mustRun(t, measuresLab(t, "hub", map[string]string{"legs": test.legs, "inside": test.inside, "port": test.port}))
 		if i := invariantOf(t, o.Result, sim.InvariantNoCleartext); i.Pass != (test.violation == "") || !strings.Contains(i.Why, test.violation) {
-			t.Errorf("%s legs, inside is %s: %q, want %q", test.legs, test.inside, i.Why, test.violation)
+			t.Errorf("%s legs, inside is %s, port %s: %q, want %q", test.legs, test.inside, test.port, i.Why, test.violation)
 		}
 		if f := o.Flows[0]; f.Received != f.Sent {
-			t.Errorf("%s legs, inside is %s: %d of %d packets arrived", test.legs, test.inside, f.Received, f.Sent)
+			t.Errorf("%s legs, inside is %s, port %s: %d of %d packets arrived", test.legs, test.inside, test.port, f.Received, f.Sent)
 		}
 	}
 }

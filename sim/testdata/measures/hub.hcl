@@ -9,6 +9,10 @@ variable "inside" {
   type    = bool
   default = true
 }
+variable "port" {
+  type    = number
+  default = 9
+}
 network "internet" { prefix = "203.0.113.0/24" }
 network "hub" { prefix = "10.1.0.0/24" }
 network "site-a" { prefix = "10.1.1.0/24" }
@@ -70,10 +74,11 @@ node "srv" {
 }
 secret "s" { secret = "hub" }
 flow "site-site" {
-  from     = node.pc-a
-  to       = var.inside ? node.srv : node.pc-b
-  protocol = "udp"
-  size     = 2000
-  start    = "2s"
-  packets  = 3
+  from             = node.pc-a
+  to               = var.inside ? node.srv : node.pc-b
+  protocol         = "udp"
+  destination_port = var.port
+  size             = 2000
+  start            = "2s"
+  packets          = 3
 }
