@@ -47,11 +47,11 @@ func (d *Decoder) espPacket(g *datagram, b []byte, layer int) {
 	if r.SPI == 0 {
 		r.Err = &Malformed{Where: "ESP", Field: "SPI", Reason: "is 0, which is never sent (RFC 4303 §2.1)"}
 	}
-	d.track(sa, g, b)
 	nextHeader, further := r.NextHeader, r.Decrypted && r.ICV != suite.ICVBad
 	if further {
 		r.Note = "" // it is what it seemed not to be
 	}
+	d.track(sa, g, b)
 	d.send()
 	if further {
 		d.inner(g, nextHeader, inner, 0, layer)

@@ -30,6 +30,7 @@ type espSA struct {
 	esnKnown bool
 	highest  uint64 // sequence number, of packets whose upper half is known
 	tried    int    // packets for which upper halves were guessed
+	wrapped  bool   // the lower half began anew, and no check value says what that means
 
 	good, bad, unchecked, opaque uint64
 	points                       []*espPoint
@@ -120,6 +121,7 @@ func (p *espPoint) saw(seq uint64) bool {
 func (d *Decoder) track(sa *espSA, g *datagram, b []byte) {
 	r := &d.rec
 	point := d.point(g)
+	sa.extend(r)
 	if g.protocol != protocolTCP && d.esp.twice(point, d.hash(b), d.frame.Time.UnixNano(), g.id, r) {
 		r.Tracked, r.Duplicate = true, true
 		if p := sa.at(point, d.frame.Interface); p != nil {
@@ -142,6 +144,33 @@ func (d *Decoder) track(sa *espSA, g *datagram, b []byte) {
 		r.Elsewhere = slices.ContainsFunc(sa.points, func(other *espPoint) bool { return other != p && other.saw(r.Seq) })
 	}
 }
+
+// extend adds the upper half to a packet's sequence number where no check value
+// says whether it has one. A number that falls by more than half of all numbers is
+// none of long ago: the lower half began anew, and 64 bits are counted (RFC 4303
+// §2.2.1, appendix A2). An SA that is known to have 32 bits has none.
+func (sa *espSA) extend(r *Record) {
+	if sa.esnKnown {
+		return
+	}
+	top := uint64(0)
+	for _, p := range sa.points {
+		top = max(top, p.top)
+	}
+	seq := nearest(top, uint32(r.Seq))
+	if seq == r.Seq || slices.ContainsFunc(sa.candidates, func(k *espKeys) bool { return k.esnKnown && !k.esn }) {
+		return
+	}
+	if r.Seq = seq; seq>>32 > top>>32 {
+		sa.wrapped = true
+		r.Note = wrapNote
+	}
+}
+
+// wrapNote is said of the packet with which the lower half begins anew. Where
+// replays are not looked for, a sender may go on without an upper half (RFC 4303
+// §3.3.3).
+const wrapNote = "the number wrapped: extended sequence numbers are in use (RFC 4303 §2.2.1), or no protection against replays (§3.3.3)"
 
 // recent is a packet that was seen a moment ago.
 type recent struct {

@@ -253,6 +253,59 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// TestWrap: without a check value that says it, a number that falls by more than
+// half of all numbers has another upper half (RFC 4303 §2.2.1, appendix A2), at all
+// points and over reordering. A smaller fall is a late packet.
+func TestWrap(t *testing.T) {
+	esp := func(seq uint32) []byte {
+		b := append([]byte{0xc0, 0xde, 0, 1, 0, 0, 0, 0}, make([]byte, 24)...)
+		binary.BigEndian.PutUint32(b[4:], seq)
+		return ipv4(alice, bob, 50, b)
+	}
+	ah := func(seq uint32) []byte {
+		b := append([]byte{17, 4, 0, 0, 0xc0, 0xde, 0, 1, 0, 0, 0, 0}, make([]byte, 24)...)
+		binary.BigEndian.PutUint32(b[8:], seq)
+		return ipv4(alice, bob, 51, b)
+	}
+	wrapping := []uint32{0xfffffffe, 0, 0xffffffff, 1, 1, 3}
+	for name, packet := range map[string]func(uint32) []byte{"ESP": esp, "AH": ah} {
+		var packets [][]byte
+		for i, seq := range wrapping {
+			packets = append(packets, sentAgain(packet(seq), uint16(i+1)))
+		}
+		behind := sentAgain(packet(3), 6) // only there
+		behind[8]--
+		packets = append(packets, behind)
+		lines, _ := decodePackets(t, nil, packets...)
+		var got []string
+		for _, l := range lines {
+			got = append(got, fmt.Sprintf("#%d gap %d late %d replay %t wraps %t elsewhere %t", l.Seq, l.Gap, l.Late, l.Replay, strings.Contains(l.Note, "the number wrapped: extended sequence numbers are in use (RFC 4303 §2.2.1)"), l.Elsewhere))
+		}
+		want := []string{
+			"#4294967294 gap 0 late 0 replay false wraps false elsewhere false", "#4294967296 gap 1 late 0 replay false wraps true elsewhere false",
+			"#4294967295 gap 0 late 1 replay false wraps false elsewhere false", "#4294967297 gap 0 late 0 replay false wraps false elsewhere false",
+			"#4294967297 gap 0 late 0 replay true wraps false elsewhere false", "#4294967299 gap 1 late 0 replay false wraps false elsewhere false",
+			"#4294967299 gap 0 late 0 replay false wraps false elsewhere true",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		text, summary := shown(t, nil, packets...)
+		if want := "sequence 4294967294 to 4294967299, 1 missing; 1 replay"; !strings.Contains(summary, want) || !strings.Contains(summary, ", esn as its numbers wrap\n") || !strings.Contains(text[1], "the number wrapped") {
+			t.Errorf("%s: the summary lacks %q, or esn:\n%s\n%s", name, want, text[1], summary)
+		}
+	}
+	lines, _ := decodePackets(t, nil, esp(1<<31+1), esp(1))
+	if l := lines[1]; l.Seq != 1 || l.Late != 1<<31 || l.Note != "" {
+		t.Errorf("a fall of half of all numbers: %+v", l)
+	}
+	_, row := outbound(t, 0xc0de0001, "aes128-sha256", "AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]", "")
+	lines, _ = decodePackets(t, tables("", strings.TrimSpace(row)+`,"32-bit"`+"\n"), esp(0xffffffff), esp(0))
+	if l := lines[1]; l.Seq != 0 || l.Late != 0xffffffff || l.Note != "" {
+		t.Errorf("32 bits, as a table says: %+v", l)
+	}
+}
+
 // TestCapturedTwice: the very same packet at the same point within moments was sent
 // once; with another IP identification, or later, it was sent again.
 func TestCapturedTwice(t *testing.T) {

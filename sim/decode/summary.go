@@ -145,8 +145,11 @@ func (sa *espSA) summary(b *strings.Builder, interfaceName func(int) string) {
 	default:
 		name = "not checked" // there is no table of AH's keys
 	}
-	if sa.esnKnown && sa.esn {
+	switch {
+	case sa.esnKnown && sa.esn:
 		name += ", esn"
+	case sa.wrapped && !sa.esnKnown:
+		name += ", esn as its numbers wrap"
 	}
 	encapsulated := ""
 	if sa.udp {

@@ -313,6 +313,9 @@ func appendAH(b []byte, r *Record) []byte {
 	} else {
 		b = appendCount(b, r.Bytes, " octets")
 	}
+	if r.Note != "" {
+		b = append(append(b, "; "...), r.Note...)
+	}
 	if !r.HasSeq {
 		return b
 	}
