@@ -52,8 +52,15 @@ func (d *Decoder) readMessage(g *datagram, b []byte, missing int) *sightings {
 		r.Err = malformed(err)
 	}
 	if r.Err != nil {
+		// What the capture cut is counted; of what is malformed, not even the SPIs are sure.
+		cut := missing > 0 && h.MajorVersion == 2 && int64(h.Length) == int64(r.Bytes)
+		var sa *ikeSA
+		if cut {
+			sa = d.sa(h)
+		}
 		s := d.sight(g, h, 0, b)
-		d.partial(h, b)
+		sa.count(r)
+		d.partial(h, sa, cut, b)
 		return s
 	}
 	sa := d.sa(h)
@@ -66,15 +73,9 @@ func (d *Decoder) readMessage(g *datagram, b []byte, missing int) *sightings {
 	}
 	s := d.sight(g, h, r.Fragment, b)
 	d.payloads(h, m.Payloads)
-	if sa != nil && !r.Elsewhere && !r.Duplicate {
-		sa.messages++
-		sa.bytes += uint64(len(b))
-		if r.Retransmission > 0 {
-			sa.again++
-		}
-	}
+	sa.count(r)
 	d.inClear(h, m.Payloads)
-	d.initMessage(h, sa, true, m.Payloads)
+	d.initMessage(h, sa, messageWhole, m.Payloads)
 	if n := len(m.Payloads); n > 0 {
 		if sk, ok := m.Payloads[n-1].(*wire.Encrypted); ok {
 			d.encrypted(sa, h, b, sk.First, sk.Offset)
@@ -113,14 +114,19 @@ func payloadName(t wire.PayloadType) string {
 	return t.String()
 }
 
-// partial tells of a message that does not parse, or was cut, as much as there is.
-func (d *Decoder) partial(h wire.Header, b []byte) {
+// partial tells of a message that does not parse, or that the capture cut, as much
+// as there is. sa is nil for one that belongs to none, or is malformed.
+func (d *Decoder) partial(h wire.Header, sa *ikeSA, cut bool, b []byte) {
 	if h.MajorVersion != 2 {
 		return
 	}
 	b = b[:min(len(b), int(h.Length))]
 	ps := d.chain(h, h.NextPayload, b, min(wire.HeaderBytes, len(b)))
-	d.initMessage(h, nil, false, ps)
+	state := messageMalformed
+	if cut {
+		state = messageCut
+	}
+	d.initMessage(h, sa, state, ps)
 }
 
 // chain tells of the payloads of a chain that does not parse as far as their

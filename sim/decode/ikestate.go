@@ -142,6 +142,18 @@ func (d *Decoder) sa(h wire.Header) *ikeSA {
 	return sa
 }
 
+// count adds a message to its SA, if it has one, once for all points.
+func (sa *ikeSA) count(r *Record) {
+	if sa == nil || r.Elsewhere || r.Duplicate {
+		return
+	}
+	sa.messages++
+	sa.bytes += uint64(r.Bytes)
+	if r.Retransmission > 0 {
+		sa.again++
+	}
+}
+
 // sight counts a message at the point where it is now, and notes in the record how
 // often it passed here before, and whether it passed another point.
 func (d *Decoder) sight(g *datagram, h wire.Header, fragment uint16, message []byte) *sightings {

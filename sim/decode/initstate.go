@@ -38,19 +38,28 @@ type offer struct {
 
 // initMessage is one message of IKE_SA_INIT.
 type initMessage struct {
-	seen      bool
-	malformed bool
-	lacks     []string // payloads that RFC 7296 §1.2 has in it
+	state messageState
+	lacks []string // payloads that RFC 7296 §1.2 has in it
 }
 
-// note remembers a message. A whole one says more than a malformed one.
-func (m *initMessage) note(whole bool, payloads []wire.Payload) {
-	if !whole {
-		m.malformed = m.malformed || !m.seen
-		m.seen = true
+// messageState is how much there is of a message.
+type messageState int
+
+const (
+	messageMissing messageState = iota
+	messageMalformed
+	messageCut // by the capture
+	messageWhole
+)
+
+// note remembers a message. A whole one says more than one that was cut, and that
+// more than a malformed one.
+func (m *initMessage) note(state messageState, payloads []wire.Payload) {
+	m.state = max(m.state, state)
+	if state != messageWhole {
 		return
 	}
-	m.seen, m.malformed, m.lacks = true, false, nil
+	m.lacks = nil
 	for _, want := range [3]wire.PayloadType{wire.PayloadSA, wire.PayloadKE, wire.PayloadNonce} {
 		found := false
 		for _, p := range payloads {
@@ -65,10 +74,12 @@ func (m *initMessage) note(whole bool, payloads []wire.Payload) {
 // fault is what is to be said of a message, empty for nothing.
 func (m *initMessage) fault(name string) string {
 	switch {
-	case !m.seen:
+	case m.state == messageMissing:
 		return "the IKE_SA_INIT " + name + " is not in the capture"
-	case m.malformed:
+	case m.state == messageMalformed:
 		return "the IKE_SA_INIT " + name + " is malformed"
+	case m.state == messageCut:
+		return "the IKE_SA_INIT " + name + " was not captured whole"
 	case len(m.lacks) > 0:
 		last := len(m.lacks) - 1
 		list := m.lacks[last]
@@ -86,12 +97,12 @@ func (x *initExchange) faults() []string {
 	if x != nil && x.resumed {
 		return []string{"resumed with a ticket (RFC 5723)"}
 	}
-	if x == nil || !x.request.seen && !x.response.seen && x.refused == "" {
+	if x == nil || x.request.state == messageMissing && x.response.state == messageMissing && x.refused == "" {
 		return []string{"IKE_SA_INIT is not in the capture"}
 	}
 	var out []string
 	response := x.response.fault("response")
-	if !x.response.seen && x.refused != "" {
+	if x.response.state == messageMissing && x.refused != "" {
 		response = "the IKE_SA_INIT response is a refusal: " + x.refused
 	}
 	for _, s := range [2]string{x.request.fault("request"), response} {
@@ -129,8 +140,9 @@ func refusal(payloads []wire.Payload) (notification string) {
 }
 
 // initMessage learns from IKE_SA_INIT what later exchanges and the summary need.
-// payloads are those that could be read, all of them if whole.
-func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, whole bool, payloads []wire.Payload) {
+// payloads are those that could be read, all of them if it is whole.
+func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, state messageState, payloads []wire.Payload) {
+	whole := state == messageWhole
 	if h.Exchange != wire.ExchangeIKESAInit && h.Exchange != wire.ExchangeIKESessionResume {
 		return
 	}
@@ -150,7 +162,7 @@ func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, whole bool, payloads []w
 		}
 	}
 	if !h.IsResponse() {
-		x.request.note(whole, payloads)
+		x.request.note(state, payloads)
 		if whole && nonce != nil {
 			x.nonce = nonce
 		}
@@ -164,7 +176,7 @@ func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, whole bool, payloads []w
 			x.refused = refused
 			d.suggested(payloads, x)
 		} else {
-			x.response.note(whole, payloads)
+			x.response.note(state, payloads)
 		}
 	}
 	if sa == nil && !d.rec.Elsewhere && !d.rec.Duplicate {
@@ -186,7 +198,7 @@ func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, whole bool, payloads []w
 	if len(x.offers) > 0 {
 		d.remark(chosenFrom(proposals.Proposals, x.offers...))
 	}
-	if sa == nil || len(sa.chosen.Transforms) > 0 || len(proposals.Proposals) != 1 {
+	if sa == nil || len(proposals.Proposals) != 1 || len(sa.chosen.Transforms) > 0 && (!whole || sa.nr != nil) {
 		return
 	}
 	sa.chosen = negotiated(proposals.Proposals[0])

@@ -2,10 +2,13 @@ package decode
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/gopacket/gopacket/layers"
 
 	"github.com/ikelab/ikelab/ike/suite"
 	"github.com/ikelab/ikelab/ike/wire"
@@ -269,6 +272,78 @@ func TestInitIsInTheCapture(t *testing.T) {
 			t.Errorf("the summary lacks %q:\n%s", want, b.String())
 		}
 	})
+}
+
+// TestCutMessages: a message of which the capture has the header and not the end
+// belongs to its SA, counts with its whole length, and is not malformed. One whose
+// length is wrong besides belongs to none.
+func TestCutMessages(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	auth := p.sealed(wire.ExchangeIKEAuth, 1, false, fqdn(wire.PayloadIDi, "a.example"))
+	answer := p.sealed(wire.ExchangeIKEAuth, 1, true, fqdn(wire.PayloadIDr, "b.example"))
+	packets := append(p.init(), ipv4(alice, bob, 17, udp(500, 500, auth)), ipv4(bob, alice, 17, udp(500, 500, answer)))
+	octets := 0
+	for _, packet := range packets {
+		octets += len(packet) - 28
+	}
+	wrong := bytes.Clone(packets[2])
+	wrong[28+24] = 1 // its length
+	const name = "IKE SA 0102030405060708-090a0b0c0d0e0f10  192.0.2.1:500 <> 198.51.100.7:500\n  "
+	for _, c := range []struct {
+		name    string
+		packets [][]byte
+		cut     int // from this one on
+		says    string
+	}{
+		{"all", packets, 0, fmt.Sprintf("%sthe IKE_SA_INIT request was not captured whole; the IKE_SA_INIT response was not captured whole; 4 messages, %d bytes; 0 retransmissions; no keys\n", name, octets)},
+		{"all but IKE_SA_INIT", packets, 2, fmt.Sprintf("%saes256gcm16-prfsha384-x25519; 4 messages, %d bytes; 0 retransmissions; no keys\n", name, octets)},
+		{"sent again", append(packets[:3:3], sentAgain(packets[2], 1)), 2, fmt.Sprintf("4 messages, %d bytes; 1 retransmission; no keys\n", octets-len(answer)+len(auth))},
+		{"a wrong length", [][]byte{wrong}, 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var frames []at
+			for i, packet := range c.packets {
+				n := len(packet)
+				if i >= c.cut {
+					n = 28 + wire.HeaderBytes + 8
+				}
+				frames = append(frames, at{time.Duration(i) * time.Second, packet[:n], len(packet)})
+			}
+			lines, d := decodeBytes(t, pcapAt(t, layers.LinkTypeRaw, frames...), nil)
+			for _, l := range lines[c.cut:] {
+				if l.Error == nil {
+					t.Errorf("frame %d has no error, though it was cut", l.Frame)
+				}
+			}
+			var b strings.Builder
+			if err := d.Summary(&b, nil); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(b.String(), c.says) || c.says == "" && strings.Contains(b.String(), "IKE SA ") {
+				t.Errorf("the summary lacks %q, or has an SA:\n%s", c.says, b.String())
+			}
+		})
+	}
+}
+
+// TestCutResponse: a response that was cut behind its proposal does not keep the
+// nonce from being learnt when it comes whole.
+func TestCutResponse(t *testing.T) {
+	p := newPeers(t, "aes256gcm16-prfsha384-x25519")
+	init := p.init()
+	packets := append([][]byte{init[0], init[1], sentAgain(init[1], 1)}, child(t, p, wire.ExchangeIKEAuth, 1, false, "aes128gcm16-noesn")...)
+	var frames []at
+	for i, packet := range packets {
+		n := len(packet)
+		if i == 1 {
+			n -= 10
+		}
+		frames = append(frames, at{time.Duration(i) * time.Second, packet[:n], len(packet)})
+	}
+	lines, _ := decodeBytes(t, pcapAt(t, layers.LinkTypeRaw, frames...), tables(p.table(true), ""))
+	if l := lines[len(lines)-1]; l.Kind != "esp" || l.ICV != "ok" {
+		t.Errorf("line: %+v", l)
+	}
 }
 
 // TestDetailsOfMalformedMessages: the payloads before and behind a malformed one
