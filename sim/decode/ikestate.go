@@ -21,6 +21,7 @@ type ikeSA struct {
 	rekeyed    string        // the SA whose CREATE_CHILD_SA made it, as far as that is known
 	chosen     suite.Proposal
 	notOffered bool // chosen was not what the request offered
+	wentOn     bool // there is an exchange that only an SA has, so that IKE_SA_INIT was answered
 	ni, nr     []byte
 	idi, idr   string
 	firstFrame uint64
@@ -149,6 +150,11 @@ func (sa *ikeSA) count(r *Record) {
 	}
 	sa.messages++
 	sa.bytes += uint64(r.Bytes)
+	switch r.Header.Exchange {
+	case wire.ExchangeIKESAInit, wire.ExchangeInformational: // which may also be for a peer without the SA (RFC 7296 §1.5)
+	default:
+		sa.wentOn = true
+	}
 	if r.Retransmission > 0 {
 		sa.again++
 	}

@@ -21,8 +21,10 @@ type initExchange struct {
 	offers [][]offer
 	// request and response are what is to be said of the two messages.
 	request, response initMessage
-	// refused is why a response made no SA, empty if none refused.
+	// refused is why a response made no SA, empty if none refused. retry says that
+	// it asked for another request: with a cookie, with another group.
 	refused string
+	retry   bool
 	// resumed says that IKE_SESSION_RESUME stands in place of IKE_SA_INIT (RFC 5723
 	// §4.3.1). It has a ticket and no key exchange.
 	resumed bool
@@ -92,8 +94,9 @@ func (m *initMessage) fault(name string) string {
 }
 
 // faults are what is to be said of the exchange, empty where both messages are
-// there and whole.
-func (x *initExchange) faults() []string {
+// there and whole. wentOn says that there is an
+// exchange behind IKE_SA_INIT, which no refusal allows.
+func (x *initExchange) faults(wentOn bool) []string {
 	if x != nil && x.resumed {
 		return []string{"resumed with a ticket (RFC 5723)"}
 	}
@@ -103,7 +106,11 @@ func (x *initExchange) faults() []string {
 	var out []string
 	response := x.response.fault("response")
 	if x.response.state == messageMissing && x.refused != "" {
-		response = "the IKE_SA_INIT response is a refusal: " + x.refused
+		if x.retry && wentOn {
+			response += ", before it came " + x.refused
+		} else {
+			response = "the IKE_SA_INIT response is a refusal: " + x.refused
+		}
 	}
 	for _, s := range [2]string{x.request.fault("request"), response} {
 		if s != "" {
@@ -125,18 +132,19 @@ func (d *Decoder) init(spi wire.SPI) *initExchange {
 
 // refusal is what a response says instead of an SA: a cookie, another group, an
 // error (RFC 7296 §1.2, §2.6). It is empty where a response has no such thing.
-func refusal(payloads []wire.Payload) (notification string) {
+// retry says that the initiator is to ask again.
+func refusal(payloads []wire.Payload) (notification string, retry bool) {
 	for _, p := range payloads {
 		switch p := p.(type) {
 		case *wire.Notify:
 			if p.Kind.IsError() || p.Kind == wire.Cookie || p.Kind == wire.Redirect {
-				notification = notation(p)
+				notification, retry = notation(p), p.Kind == wire.Cookie || p.Kind == wire.InvalidKEPayload
 			}
 		case *wire.SA, *wire.KE:
-			return ""
+			return "", false
 		}
 	}
-	return notification
+	return notification, retry
 }
 
 // initMessage learns from IKE_SA_INIT what later exchanges and the summary need.
@@ -172,8 +180,8 @@ func (d *Decoder) initMessage(h wire.Header, sa *ikeSA, state messageState, payl
 		}
 	}
 	if h.IsResponse() {
-		if refused := refusal(payloads); whole && refused != "" {
-			x.refused = refused
+		if refused, retry := refusal(payloads); whole && refused != "" {
+			x.refused, x.retry = refused, retry
 			d.suggested(payloads, x)
 		} else {
 			x.response.note(state, payloads)

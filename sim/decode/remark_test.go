@@ -211,6 +211,13 @@ func TestInitIsInTheCapture(t *testing.T) {
 	bad := response(sa, ke, nr)
 	bad[28+28+2] = 0xff // the SA payload's length
 	refused := response(&wire.Notify{Kind: wire.NoProposalChosen})
+	// A response without an SA has no responder's SPI, or has one all the same.
+	cookie, group := &wire.Notify{Kind: wire.Cookie, Data: []byte("cookie")}, &wire.Notify{Kind: wire.InvalidKEPayload, Data: []byte{0, 19}}
+	early := func(n *wire.Notify) []byte {
+		m := p.message(wire.ExchangeIKESAInit, 0, true, n)
+		copy(m[8:16], make([]byte, 8))
+		return ipv4(bob, alice, 17, udp(500, 500, m))
+	}
 	for _, c := range []struct {
 		name    string
 		packets [][]byte
@@ -227,6 +234,11 @@ func TestInitIsInTheCapture(t *testing.T) {
 		{"a response without a proposal", [][]byte{request(sa, ke, ni), response(ke, nr)}, "  the IKE_SA_INIT response has no SA (RFC 7296 §1.2); 2 messages,", "not in the capture"},
 		{"a malformed response", [][]byte{request(sa, ke, ni), bad, auth}, "  the IKE_SA_INIT response is malformed; 3 messages,", "not in the capture"},
 		{"a refusal", [][]byte{request(sa, ke, ni), refused}, "  the IKE_SA_INIT response is a refusal: N(NO_PROPOSAL_CHOSEN); 2 messages,", "not in the capture"},
+		{"a cookie, and the response lost", [][]byte{request(sa, ke, ni), early(cookie), request(cookie, sa, ke, ni), auth}, "  the IKE_SA_INIT response is not in the capture, before it came N(COOKIE); 4 messages,", "refusal"},
+		{"a cookie with an SPI, and the response lost", [][]byte{request(sa, ke, ni), response(cookie), request(cookie, sa, ke, ni), auth}, "  the IKE_SA_INIT response is not in the capture, before it came N(COOKIE); 4 messages,", "refusal"},
+		{"another group, and the response lost", [][]byte{request(sa, ke, ni), early(group), request(sa, ke, ni), auth}, "  the IKE_SA_INIT response is not in the capture, before it came N(INVALID_KE_PAYLOAD); ", "refusal"},
+		{"a cookie and the response", [][]byte{request(sa, ke, ni), early(cookie), request(cookie, sa, ke, ni), response(sa, ke, nr), auth}, "aes256gcm16-prfsha384-x25519; 5 messages,", "COOKIE"},
+		{"a cookie with an SPI, and no more", [][]byte{request(sa, ke, ni), response(cookie)}, "  the IKE_SA_INIT response is a refusal: N(COOKIE); 2 messages,", "not in the capture"},
 		{"the request once more behind the response", [][]byte{request(sa, ke, ni), response(sa, ke, nr), sentAgain(request(sa, ke, ni), 1)}, "3 messages, ", "not in the capture"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

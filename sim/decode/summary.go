@@ -93,7 +93,7 @@ func (sa *ikeSA) summary(b *strings.Builder) {
 	if sa.rekeyed != "" {
 		parts = append(parts, "in place of "+sa.rekeyed)
 	} else {
-		parts = append(parts, sa.init.faults()...)
+		parts = append(parts, sa.init.faults(sa.wentOn)...)
 	}
 	if sa.idi != "" || sa.idr != "" {
 		parts = append(parts, fmt.Sprintf("%s with %s", or(sa.idi, "?"), or(sa.idr, "?")))
