@@ -140,9 +140,32 @@ func (d *Decoder) track(sa *espSA, g *datagram, b []byte) {
 	}
 	o := p.see(r.Seq, r.Bytes)
 	r.Tracked, r.Replay, r.Gap, r.Late, r.HasGap = true, o.replay, o.gap, o.late, !o.first
+	if o.first && len(sa.points) == 1 && r.Seq == 0 {
+		d.remark(sa.zero())
+	}
 	if len(sa.points) > 1 && !o.replay {
 		r.Elsewhere = slices.ContainsFunc(sa.points, func(other *espPoint) bool { return other != p && other.saw(r.Seq) })
 	}
+}
+
+// zero is what to remark on an SA whose first packet has the number 0: a sender
+// begins with 1. It is empty where 0 may be the lower half of an extended number.
+func (sa *espSA) zero() string {
+	rfc := "RFC 4303 §3.3.3"
+	if sa.id.protocol == protocolAH {
+		rfc = "RFC 4302 §3.3.2"
+	}
+	remark := "the first packet has the sequence number 0, an SA begins with 1 (" + rfc + ")"
+	says := func(esn bool) bool {
+		return slices.ContainsFunc(sa.candidates, func(k *espKeys) bool { return k.esnKnown && k.esn == esn })
+	}
+	switch {
+	case sa.esnKnown || says(false):
+		return remark
+	case says(true):
+		return ""
+	}
+	return remark + ", unless extended sequence numbers are in use"
 }
 
 // extend adds the upper half to a packet's sequence number where no check value

@@ -94,8 +94,8 @@ func (m *initMessage) fault(name string) string {
 }
 
 // faults are what is to be said of the exchange, empty where both messages are
-// there and whole. wentOn says that there is an
-// exchange behind IKE_SA_INIT, which no refusal allows.
+// there and whole. wentOn says that there is an exchange behind IKE_SA_INIT, which
+// no refusal allows.
 func (x *initExchange) faults(wentOn bool) []string {
 	if x != nil && x.resumed {
 		return []string{"resumed with a ticket (RFC 5723)"}

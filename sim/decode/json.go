@@ -174,6 +174,9 @@ func appendSecuredJSON(b []byte, r *Record) []byte {
 		b = appendUint(b, "gap", r.Gap, r.HasGap)
 		b = appendUint(b, "late", r.Late, r.HasGap)
 	}
+	if len(r.Remarks) > 0 {
+		b = appendStrings(b, "remarks", r.Remarks)
+	}
 	return appendUint(b, "next_header", uint64(r.NextHeader), r.HasNextHeader)
 }
 

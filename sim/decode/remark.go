@@ -21,6 +21,7 @@ func (d *Decoder) remark(s string) {
 func (d *Decoder) remarks(h wire.Header, ps []wire.Payload) {
 	var sa *wire.SA
 	var ke *wire.KE
+	var nonce *wire.Nonce
 	for _, p := range ps {
 		switch p := p.(type) {
 		case *wire.SA:
@@ -28,12 +29,17 @@ func (d *Decoder) remarks(h wire.Header, ps []wire.Payload) {
 			for _, proposal := range p.Proposals {
 				d.proposalRemarks(proposal)
 			}
+		case *wire.Nonce:
+			nonce = p
 		case *wire.KE:
 			ke = p
 			if want := publicBytes(p.Group, h.IsResponse()); want > 0 && len(p.Data) != want {
 				d.remark(fmt.Sprintf("the KE payload has %d octets, %s has %d (RFC 7296 §3.4)", len(p.Data), groupOf(p.Group), want))
 			}
 		}
+	}
+	if sa != nil && nonce != nil {
+		d.remark(nonceRemark(sa.Proposals, len(nonce.Data)))
 	}
 	if sa == nil || ke == nil {
 		return
@@ -47,6 +53,36 @@ func (d *Decoder) remarks(h wire.Header, ps []wire.Payload) {
 	}
 	d.remark(fmt.Sprintf("the KE payload is for %s, which no proposal of the message has (RFC 7296 §3.4)", groupOf(ke.Group)))
 }
+
+// nonceRemark is what is wrong with a nonce of n octets beside proposals, empty for
+// nothing: it has at least half the length of the keys of each pseudorandom function
+// that they have (RFC 7296 §2.10). The parser refuses fewer than 16 octets, which are
+// enough for those that are not listed.
+func nonceRemark(proposals []wire.Proposal, n int) string {
+	least, name := 0, ""
+	for _, p := range proposals {
+		for _, t := range p.Transforms {
+			half := 0
+			switch {
+			case t.Type != wire.TransformPRF:
+			case t.ID == suite.PRFHMACSHA384:
+				half = 24
+			case t.ID == suite.PRFHMACSHA512, t.ID == prfStreebog512:
+				half = 32
+			}
+			if half > least {
+				least, name = half, transformName(suite.Transform{Type: suite.TransformPRF, ID: t.ID})
+			}
+		}
+	}
+	if n >= least {
+		return ""
+	}
+	return fmt.Sprintf("the nonce has %d octets, %s needs at least %d (RFC 7296 §2.10)", n, name, least)
+}
+
+// prfStreebog512 is PRF_HMAC_STREEBOG_512 (IANA; RFC 9385), with keys of 64 octets.
+const prfStreebog512 = 9
 
 func groupOf(id uint16) string {
 	return transformName(suite.Transform{Type: suite.TransformKE, ID: id})

@@ -47,6 +47,13 @@ func TestProposalRemarks(t *testing.T) {
 	with := func(e ...wire.Transform) *wire.SA { return raw(wire.ProtocolIKE, append(e, rest...)...) }
 	without := func(e wire.Transform) *wire.SA { return raw(wire.ProtocolIKE, e, rest[0], rest[2]) }
 	none := wire.Transform{Type: wire.TransformINTEG}
+	nonced := func(prfs ...uint16) *wire.SA {
+		ts := []wire.Transform{encr(20, 256), rest[2]}
+		for _, id := range prfs {
+			ts = append(ts, wire.Transform{Type: wire.TransformPRF, ID: id})
+		}
+		return raw(wire.ProtocolIKE, ts...)
+	}
 	for _, c := range []struct {
 		name     string
 		payloads []wire.Payload
@@ -66,6 +73,11 @@ func TestProposalRemarks(t *testing.T) {
 		{"another group", []wire.Payload{with(encr(12, 128)), ke(19, 64)}, []string{"the KE payload is for ecp256, which no proposal of the message has (RFC 7296 §3.4)"}},
 		{"a short public value", []wire.Payload{with(encr(12, 128)), ke(14, 255)}, []string{"the KE payload has 255 octets, modp2048 has 256"}},
 		{"an encryption of private use without integrity", []wire.Payload{raw(wire.ProtocolIKE, encr(1024, 0), rest[0], rest[2]), ke(14, 256)}, nil},
+		{"a nonce of half a key", []wire.Payload{nonced(7), &wire.Nonce{Data: make([]byte, 32)}}, nil},
+		{"a nonce too short for SHA-512", []wire.Payload{nonced(7), &wire.Nonce{Data: make([]byte, 31)}}, []string{"the nonce has 31 octets, prfsha512 needs at least 32 (RFC 7296 §2.10)"}},
+		{"a nonce too short for SHA-384", []wire.Payload{nonced(6), &wire.Nonce{Data: make([]byte, 16)}}, []string{"the nonce has 16 octets, prfsha384 needs at least 24 (RFC 7296 §2.10)"}},
+		{"a nonce too short for one of several", []wire.Payload{nonced(2, 5, 6, 9), &wire.Nonce{Data: make([]byte, 16)}}, []string{"the nonce has 16 octets, " + prfNames[9] + " needs at least 32"}},
+		{"a nonce of 16 octets for SHA-256", []wire.Payload{nonced(1, 2, 4, 5, 8), &wire.Nonce{Data: make([]byte, 16)}}, nil},
 		{"nothing but encryption", []wire.Payload{raw(wire.ProtocolIKE, encr(12, 128))}, []string{"IKE lacks a transform of type PRF, INTEG, KE (RFC 7296 §3.3.3)"}},
 		{"ESP without ESN", []wire.Payload{raw(wire.ProtocolESP, encr(20, 128))}, []string{"ESP lacks a transform of type ESN"}},
 		{"ESP in order", []wire.Payload{raw(wire.ProtocolESP, encr(20, 128), wire.Transform{Type: wire.TransformESN})}, nil},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -123,6 +124,56 @@ func TestSPIZero(t *testing.T) {
 		if e, ok := got[i]["error"].(map[string]any); !ok || e["field"] != "SPI" {
 			t.Errorf("frame %d: error %v", i+1, got[i]["error"])
 		}
+	}
+}
+
+// TestSequenceZero: an SA begins with 1, in ESP and AH (RFC 4303 §3.3.3, RFC 4302
+// §3.3.2). That is remarked on once, is not malformed, and is no remark where 0 may
+// be the lower half of an extended number.
+func TestSequenceZero(t *testing.T) {
+	esp := func(seq uint32) []byte {
+		return ipv4(alice, bob, 50, binary.BigEndian.AppendUint32([]byte{0, 0, 0x10, 0}, seq)[:8:8])
+	}
+	pad := func(packet []byte) []byte {
+		return ipv4(alice, bob, packet[9], append(packet[20:], make([]byte, 64)...))
+	}
+	ah := ipv4(alice, bob, 51, []byte{17, 4, 0, 0, 0, 0, 0x30, 0, 0, 0, 0, 0})
+	_, row := outbound(t, 0x1000, "aes128-sha256", "AES-CBC [RFC3602]", "HMAC-SHA-256-128 [RFC4868]", "")
+	row = strings.TrimSpace(row)
+	const says = "the first packet has the sequence number 0, an SA begins with 1 (RFC 430"
+	for _, c := range []struct {
+		name, row string
+		packets   [][]byte
+		want      []string
+	}{
+		{"ESP", "", [][]byte{pad(esp(0)), sentAgain(pad(esp(0)), 1), pad(esp(1))}, []string{says + "3 §3.3.3), unless extended sequence numbers are in use", "", ""}},
+		{"AH", "", [][]byte{pad(ah), sentAgain(pad(ah), 1)}, []string{says + "2 §3.3.2), unless extended sequence numbers are in use", ""}},
+		{"not the first", "", [][]byte{pad(esp(1)), pad(esp(0))}, []string{"", ""}},
+		{"behind a wrap", "", [][]byte{pad(esp(0xffffffff)), pad(esp(0))}, []string{"", ""}},
+		{"32 bits, as a table says", row + `,"32-bit"` + "\n", [][]byte{pad(esp(0))}, []string{says + "3 §3.3.3)"}},
+		{"64 bits, as a table says", row + `,"64-bit"` + "\n", [][]byte{pad(esp(0))}, []string{""}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var keys fstest.MapFS
+			if c.row != "" {
+				keys = tables("", c.row)
+			}
+			lines, d := decodePackets(t, keys, c.packets...)
+			var got []string
+			for _, l := range lines {
+				if l.Kind == "other" {
+					continue
+				}
+				got = append(got, strings.Join(l.Remarks, "; "))
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" || d.Stats().Malformed > 0 && c.row == "" {
+				t.Errorf("%+v (-want +got):\n%s", d.Stats(), diff)
+			}
+			text, _ := shown(t, nil, c.packets...)
+			if c.row == "" && strings.Contains(text[0], "  REMARK "+says) != (c.want[0] != "") {
+				t.Errorf("the line: %s", text[0])
+			}
+		})
 	}
 }
 

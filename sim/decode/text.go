@@ -178,6 +178,10 @@ func appendIKE(b []byte, r *Record) []byte {
 		b = append(b, r.Note...)
 	}
 	b = appendState(b, r)
+	return appendRemarks(b, r)
+}
+
+func appendRemarks(b []byte, r *Record) []byte {
 	for _, remark := range r.Remarks {
 		b = append(append(b, "  REMARK "...), remark...)
 	}
@@ -302,7 +306,7 @@ func appendESP(b []byte, r *Record) []byte {
 		b = append(b, "; "...)
 		b = append(b, r.Note...)
 	}
-	return appendState(b, r)
+	return appendRemarks(appendState(b, r), r)
 }
 
 func appendAH(b []byte, r *Record) []byte {
@@ -319,7 +323,7 @@ func appendAH(b []byte, r *Record) []byte {
 	if !r.HasSeq {
 		return b
 	}
-	return append(b, "; icv unchecked"...)
+	return appendRemarks(append(b, "; icv unchecked"...), r)
 }
 
 // appendInner says what a decrypted packet is.
