@@ -14,7 +14,8 @@ const (
 	etherIPv6  = 0x86dd
 	etherPPPoE = 0x8864
 	etherQinQ  = 0x88a8
-	etherOldQ  = 0x9100
+	etherOldQ  = 0x9100 // of before 802.1ad, as etherOldQ2
+	etherOldQ2 = 0x9200
 	etherARP   = 0x0806
 )
 
@@ -91,7 +92,7 @@ func byEtherType(etherType uint16, b []byte, at int) unlinked {
 		switch etherType {
 		case etherIPv4, etherIPv6:
 			return unlinked{ip: b[at:]}
-		case etherVLAN, etherQinQ, etherOldQ:
+		case etherVLAN, etherQinQ, etherOldQ, etherOldQ2:
 			if len(b) < at+4 {
 				return unlinked{malformed: &Malformed{Where: "VLAN tag", Offset: at, Reason: fmt.Sprintf("needs 4 octets, %d are left", len(b)-at)}}
 			}
@@ -105,6 +106,9 @@ func byEtherType(etherType uint16, b []byte, at int) unlinked {
 			case 0x0021, 0x0057: // IPv4, IPv6 (IANA, PPP numbers)
 				return unlinked{ip: b[at+8:]}
 			default:
+				if name := tunnelPPP[protocol]; name != "" {
+					return unlinked{other: name + notLookedInto, unread: name}
+				}
 				return unlinked{other: fmt.Sprintf("PPP protocol 0x%04x", protocol)}
 			}
 		case etherARP:

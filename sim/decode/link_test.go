@@ -41,6 +41,7 @@ func TestLinkTypes(t *testing.T) {
 		{"Ethernet, IPv6", layers.LinkTypeEthernet, ether(0x86dd), nil, true},
 		{"VLAN", layers.LinkTypeEthernet, ether(0x8100, 0x0800), nil, false},
 		{"VLAN in VLAN", layers.LinkTypeEthernet, ether(0x88a8, 0x8100, 0x86dd), nil, true},
+		{"VLAN of 0x9200", layers.LinkTypeEthernet, ether(0x9200, 0x0800), nil, false},
 		{"PPPoE", layers.LinkTypeEthernet, append(ether(0x8864), 0x11, 0, 0, 1, 0, 0, 0, 0x21), nil, false},
 		{"SNAP", layers.LinkTypeEthernet, append(ether(0x0100), 0xaa, 0xaa, 3, 0, 0, 0, 8, 0), nil, false},
 		{"raw", layers.LinkTypeRaw, nil, nil, false},

@@ -42,8 +42,12 @@ var tunnelProtocols = map[uint8]string{
 
 // tunnelEtherTypes are EtherTypes that carry packets (IANA, IEEE 802 numbers).
 var tunnelEtherTypes = map[uint16]string{
-	0x22f3: "TRILL", 0x6558: "transparent Ethernet bridging", 0x8847: "MPLS", 0x8848: "MPLS", 0x88e5: "MACsec", 0x88e7: "provider backbone bridge", 0x894f: "NSH",
+	0x22f3: "TRILL", 0x6558: "transparent Ethernet bridging", 0x8847: "MPLS", 0x8848: "MPLS", 0x88e5: "MACsec", 0x88e7: "provider backbone bridge", 0x892f: "HSR",
+	0x893f: "802.1BR E-TAG", 0x894f: "NSH",
 }
+
+// tunnelPPP are PPP protocols that carry packets (IANA, PPP numbers; RFC 3032 §4.3).
+var tunnelPPP = map[uint16]string{0x0281: "MPLS", 0x0283: "MPLS"}
 
 // udpTunnel names a tunnel by its UDP port, where its header fits; else it is empty.
 func udpTunnel(src, dst uint16, b []byte) string {
@@ -58,6 +62,8 @@ func udpTunnel(src, dst uint16, b []byte) string {
 			return "VXLAN-GPE"
 		case port == 6081 && b[0]>>6 == 0: // RFC 8926 §3.4
 			return "GENEVE"
+		case port == 6080 && (b[0]>>5 == 0 || b[0]>>4 == 4 || b[0]>>4 == 6): // GUE: data of version 0, or IP itself as version 1
+			return "GUE"
 		case port == 2152 && b[0]>>5 == 1: // 3GPP TS 29.281 §5.1
 			return "GTP-U"
 		case port == 1701 && (b[1]&15 == 2 || b[1]&15 == 3): // RFC 2661 §3.1, RFC 3931 §3.2
