@@ -241,6 +241,8 @@ type spoke struct {
 	now  time.Duration
 	node int
 	said said
+	// deletes says that the message deletes the IKE SA.
+	deletes bool
 }
 
 type heard struct {

@@ -23,6 +23,11 @@ import (
 // and a whole retransmission schedule since it last heard from its peer, by IKE or ESP.
 // Without dpd_delay it never will, and is one once a schedule has passed.
 //
+// An end may also go without a word in its IKE SA: one that another IKE SA of the same
+// identity pushes out (INITIAL_CONTACT, RFC 7296, section 2.4), which may be another
+// host's. The other end is given the same time to notice, from when it last heard from
+// its peer or from when that end went, whichever was first.
+//
 // A node that is killed takes its ends with it and says nothing. The other end is an
 // orphan only when it had the means to notice: once the silence of its dpd_delay and
 // a whole retransmission schedule have passed. Without dpd_delay it has none, unless
@@ -55,6 +60,8 @@ type activity struct {
 	open []request
 	// unheard are the messages that one end sent and the other has not heard.
 	unheard []message
+	// deleted says that an end said that it deletes the IKE SA.
+	deleted bool
 	// begun is when it was first seen, by orphanInvariant.count; ends are the nodes
 	// that sent messages of it or heard some.
 	begun uint64
@@ -62,9 +69,12 @@ type activity struct {
 }
 
 // activityEnd is one end of an IKE SA; lastHeard is when it last heard from the other.
+// left says that the end is gone since leftAt, and nobody had said that it would.
 type activityEnd struct {
 	node      int
 	lastHeard time.Duration
+	left      bool
+	leftAt    time.Duration
 }
 
 // message is one that a node sent.
@@ -131,7 +141,10 @@ func (i *orphanInvariant) observe(o observation) {
 		i.active(o.spiI, o.now)
 		i.sas = append(i.sas, *o)
 	case *gone:
-		i.active(o.spiI, o.now)
+		if a := i.active(o.spiI, o.now); !a.deleted {
+			end := a.end(o.node)
+			end.left, end.leftAt = true, o.now
+		}
 		i.sas = slices.DeleteFunc(i.sas, func(s established) bool {
 			return s.node == o.node && s.spiI == o.spiI && s.spiR == o.spiR
 		})
@@ -161,6 +174,7 @@ func (i *orphanInvariant) sight(o *sighted) {
 func (i *orphanInvariant) speak(o *spoke) {
 	a := i.active(o.said.spiI, o.now)
 	a.end(o.node)
+	a.deleted = a.deleted || o.deletes
 	if !o.said.response {
 		a.ask(request{o.node, o.said.exchange, o.said.id})
 	}
@@ -271,11 +285,18 @@ func (i *orphanInvariant) excused(node int, connection string, spiI wire.SPI, si
 		return !noticed
 	}
 	a := i.activity[spiI]
-	if a == nil || len(a.unheard) == 0 {
+	if a == nil {
 		return false
 	}
 	if n := slices.IndexFunc(a.ends, func(e activityEnd) bool { return e.node == node }); n >= 0 {
 		since = max(since, a.ends[n].lastHeard)
+	}
+	if len(a.unheard) == 0 {
+		n := slices.IndexFunc(a.ends, func(e activityEnd) bool { return e.node != node && e.left })
+		if n < 0 {
+			return false
+		}
+		since = min(since, a.ends[n].leftAt)
 	}
 	wait, asks := i.c.notices(node, connection)
 	if !asks {

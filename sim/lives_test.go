@@ -126,11 +126,14 @@ func TestOrphanUnheard(t *testing.T) {
 		return said{spiI: spiI, exchange: wire.ExchangeInformational, id: 2, response: response}
 	}
 	says := func(node int, at time.Duration, response bool) observation {
-		return &spoke{at, node, liveness(response)}
+		return &spoke{now: at, node: node, said: liveness(response)}
 	}
 	hears := func(node int, at time.Duration, response bool) observation {
 		return &heard{at, node, liveness(response)}
 	}
+	deletion := said{spiI: spiI, exchange: wire.ExchangeInformational, id: 3}
+	deletes, hearsDeletes := &spoke{now: 8 * time.Second, node: nodeB, said: deletion, deletes: true}, &heard{8 * time.Second, nodeA, deletion}
+	wasAnswered := &answered{8 * time.Second, nodeB, spiI, deletion.exchange, deletion.id}
 	goes := []observation{&gone{now: 10 * time.Second, node: nodeB, spiI: spiI, spiR: spiR}, &removed{now: 10 * time.Second, by: association{node: nodeB, ordinal: 1}, spiIn: 0xb01, spiOut: 0xa01}}
 	tunnel := []observation{sa(nodeA), sa(nodeB), child(nodeA, 1, 1), child(nodeB, 1, 1)}
 	after := func(more ...observation) []observation { return append(append(slices.Clone(tunnel), more...), goes...) }
@@ -141,7 +144,7 @@ func TestOrphanUnheard(t *testing.T) {
 		blind bool
 	}{
 		"it has heard everything": {invariantTest: invariantTest{observations: after(says(nodeB, 5*time.Second, false), hears(nodeA, 5*time.Second, false),
-			says(nodeA, 5*time.Second, true), hears(nodeB, 5*time.Second, true), &answered{5 * time.Second, nodeB, spiI, wire.ExchangeInformational, 2}),
+			says(nodeA, 5*time.Second, true), hears(nodeB, 5*time.Second, true), &answered{5 * time.Second, nodeB, spiI, wire.ExchangeInformational, 2}, deletes, hearsDeletes, wasAnswered),
 			end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
 		"a request got lost":       {invariantTest: invariantTest{observations: after(unheard...), end: 41 * time.Second}},
 		"and it had time":          {invariantTest: invariantTest{observations: after(unheard...), end: 42 * time.Second, violation: "gw-a holds the IKE SA"}},
@@ -151,8 +154,8 @@ func TestOrphanUnheard(t *testing.T) {
 		"a response got lost": {invariantTest: invariantTest{observations: after(says(nodeB, 5*time.Second, false), hears(nodeA, 5*time.Second, false), says(nodeA, 5*time.Second, true),
 			&gaveUp{9 * time.Second, nodeB, liveness(false)}), end: 45 * time.Second}},
 		"what was lost was repeated": {invariantTest: invariantTest{observations: after(says(nodeB, 5*time.Second, false), says(nodeB, 6*time.Second, false), hears(nodeA, 6*time.Second, false),
-			&gaveUp{9 * time.Second, nodeB, liveness(false)}), end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
-		"of another IKE SA":                          {invariantTest: invariantTest{observations: after(&spoke{5 * time.Second, nodeB, said{spiI: wire.SPI{9}}}), end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
+			&gaveUp{9 * time.Second, nodeB, liveness(false)}, deletes, hearsDeletes, wasAnswered), end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"of another IKE SA":                          {invariantTest: invariantTest{observations: after(&spoke{now: 5 * time.Second, node: nodeB, said: said{spiI: wire.SPI{9}}}, deletes, hearsDeletes, wasAnswered), end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
 		"it cannot notice, and waits for a schedule": {invariantTest: invariantTest{observations: after(unheard...), end: 111 * time.Second}, blind: true},
 		"it cannot notice":                           {invariantTest: invariantTest{observations: after(unheard...), end: 112 * time.Second, violation: "gw-a holds the IKE SA"}, blind: true},
 		"only the child is gone": {invariantTest: invariantTest{observations: append(slices.Clone(tunnel), &removed{by: association{node: nodeB, ordinal: 1}, spiIn: 0xb01, spiOut: 0xa01}),
@@ -162,6 +165,14 @@ func TestOrphanUnheard(t *testing.T) {
 		"two tunnels, and all is heard": {invariantTest: invariantTest{observations: append(slices.Clone(tunnel),
 			with(child(nodeA, 2, 2), func(i *installed) { i.ike = wire.SPI{9} }), with(child(nodeB, 2, 2), func(i *installed) { i.ike = wire.SPI{9} })), end: 12 * time.Second,
 			violation: "two child SAs net"}},
+		"the other end said that it goes": {invariantTest: invariantTest{observations: after(deletes, hearsDeletes, wasAnswered), end: 12 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"without a word":                  {invariantTest: invariantTest{observations: after(), end: 41 * time.Second}},
+		"without a word, and it had time": {invariantTest: invariantTest{observations: after(), end: 42 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"without a word, just after one":  {invariantTest: invariantTest{observations: after(hears(nodeA, 9*time.Second, false)), end: 49 * time.Second}},
+		"it hears from one that left": {invariantTest: invariantTest{observations: append(after(), &opened{now: 45 * time.Second, by: association{node: nodeA, ordinal: 1}}),
+			end: 51 * time.Second, violation: "gw-a holds the IKE SA"}},
+		"without a word, and it cannot notice": {invariantTest: invariantTest{observations: after(), end: 111 * time.Second}, blind: true},
+		"without a word, a schedule ago":       {invariantTest: invariantTest{observations: after(), end: 112 * time.Second, violation: "gw-a holds the IKE SA"}, blind: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := testInvariantConfig()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ikelab/ikelab/ike"
 	"github.com/ikelab/ikelab/ike/suite"
+	"github.com/ikelab/ikelab/ike/wire"
 	"github.com/ikelab/ikelab/impair"
 	"github.com/ikelab/ikelab/node"
 	"github.com/ikelab/ikelab/sim/capture"
@@ -294,10 +295,13 @@ func (r *Run) ikeRecord(now time.Duration, nodeIndex int, state *nodeState, rec 
 	}
 }
 
+// deletesIKE is how an exchange describes the payload that deletes its IKE SA.
+var deletesIKE = wire.Describe(&wire.Delete{Protocol: wire.ProtocolIKE})
+
 // spoke tells the invariants of a message that a node sent.
 func (r *Run) spoke(now time.Duration, nodeIndex int, x *ike.Exchange) {
 	if x != nil {
-		r.tell(&spoke{now, nodeIndex, saidIn(x)})
+		r.tell(&spoke{now, nodeIndex, saidIn(x), slices.Contains(x.Payloads, deletesIKE)})
 	}
 }
 

@@ -135,6 +135,32 @@ func TestOrphanAfterInterruption(t *testing.T) {
 	}
 }
 
+// TestOrphanPushedOut: an end that another one of its identity pushed out is an orphan
+// once it had the time to notice.
+func TestOrphanPushedOut(t *testing.T) {
+	for _, test := range []struct {
+		duration, dpd string
+		alone         bool // the first device holds its end when the lab ends
+		pass          bool
+	}{
+		{"20s", "30s", true, true},
+		{"60s", "30s", false, true},
+		{"60s", "0s", true, true},
+		// It has no means to notice, and has been alone for a schedule.
+		{"400s", "0s", true, false},
+	} {
+		o := mustRun(t, measuresLab(t, "pushed-out", map[string]string{"duration": test.duration, "dpd": test.dpd}))
+		for _, c := range o.Connections {
+			if c.Node == "device-laptop" && c.Established != test.alone {
+				t.Errorf("%+v: the laptop holds its SA: %v", test, c.Established)
+			}
+		}
+		if i := invariantOf(t, o.Result, sim.InvariantNoOrphanSA); i.Pass != test.pass {
+			t.Errorf("%+v: pass is %v: %s", test, i.Pass, i.Why)
+		}
+	}
+}
+
 // TestUnderWay: what is under way when a lab ends is what arrives, or is lost, when it
 // goes on; and what was lost before, or is held for a tunnel, is told apart from it.
 func TestUnderWay(t *testing.T) {
