@@ -140,7 +140,9 @@ func (r *Run) gaveUp(d *node.Drop) {
 		return
 	}
 	switch d.Reason {
-	case node.DropHoldFull, node.DropHoldTimeout, node.DropNegotiationFailed, node.DropFragmentTimeout:
+	case node.DropHoldFull, node.DropHoldTimeout, node.DropNegotiationFailed,
+		// A full table makes room by its oldest packet.
+		node.DropFragmentTimeout, node.DropFragmentTableFull:
 		r.flows[i].meter.droppedOldest()
 	default:
 		r.flows[i].meter.droppedYoungest()
