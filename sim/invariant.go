@@ -72,23 +72,34 @@ func (c invariantConfig) speaksIKE(node int) bool {
 }
 
 // delivers reports whether a packet that leaves by an interface is for the network
-// behind it, and, unless any is good, for a part of that network that the policy's
-// local selectors name.
-func (c invariantConfig) delivers(node, iface int, dst netip.Addr, p policy, anyIsGood bool) bool {
+// behind it, and, unless the tunnel runs elsewhere, for a part of that network that the
+// policy's local selectors name. Where the tunnel runs elsewhere, what goes on to
+// others is delivered, too, if that network itself is one that the selectors name.
+func (c invariantConfig) delivers(node, iface int, dst netip.Addr, p policy, elsewhere bool) bool {
 	if node >= len(c.networks) || iface >= len(c.networks[node]) {
 		return false
 	}
 	for _, network := range c.networks[node][iface] {
+		if elsewhere && sameFamily(network.Addr(), dst) && slices.ContainsFunc(p.local, func(l wire.Selector) bool { return names(l, network) }) {
+			return true
+		}
 		if !network.Contains(dst) {
 			continue
 		}
-		if anyIsGood || slices.ContainsFunc(p.local, func(l wire.Selector) bool {
+		if elsewhere || slices.ContainsFunc(p.local, func(l wire.Selector) bool {
 			return within(dst, l) && network.Contains(l.Start) && network.Contains(l.End)
 		}) {
 			return true
 		}
 	}
 	return false
+}
+
+// names reports whether a selector covers a network, and not everything: that names none.
+func names(l wire.Selector, network netip.Prefix) bool {
+	of := wire.PrefixSelector(network.Masked(), 0, 0, 65535)
+	all := wire.PrefixSelector(netip.PrefixFrom(of.Start, 0).Masked(), 0, 0, 65535)
+	return within(of.Start, l) && within(of.End, l) && (l.Start != all.Start || l.End != all.End)
 }
 
 // notices answers how long a node takes to find out that the peer of a connection is

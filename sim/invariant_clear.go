@@ -229,6 +229,8 @@ func (i *clearInvariant) inClear(now time.Duration, node int, p *sight, bytes in
 // side. It may if it has arrived: when it is for the very network behind that
 // interface, and the tunnel does not run by that interface itself, or its local
 // selectors name that network or a part of it, as with a gateway that has one arm.
+// And it may go on into the inside: by an interface whose network the local selectors
+// cover, when the tunnel does not run by it, whatever other tunnel does.
 func (i *clearInvariant) judgeForwarded(o *sighted, s shown) {
 	peers, wide := i.wide[o.node][o.iface]
 	if !wide {

@@ -217,7 +217,7 @@ func TestNoCleartextFragmentsBounded(t *testing.T) {
 // TestNoCleartextWideArea: what came out of a tunnel does not leave in clear by an
 // interface that carries the node's tunnels, unless it is delivered there.
 func TestNoCleartextWideArea(t *testing.T) {
-	const wan, lan = 0, 1
+	const wan, lan, other = 0, 1, 2
 	sa := func(change func(*installed)) *installed {
 		i := with(child(nodeA, 1, 1), func(i *installed) {
 			i.policy.local = []wire.Selector{wire.PrefixSelector(netip.MustParsePrefix("10.0.0.0/8"), 0, 0, 65535)}
@@ -245,9 +245,16 @@ func TestNoCleartextWideArea(t *testing.T) {
 	for name, test := range map[string]invariantTest{
 		"out where it came in": {observations: []observation{sa(nil), come(wan, inner), leave(wan, inner)},
 			violation: why + "10.3.0.9 (protocol 17, 29 bytes) on the wire in clear by its wide-area side, though it came protected, by child net of connection to-b"},
-		"out where another tunnel runs": {observations: []observation{sa(nil), come(wan, inner), leave(lan, esp(gwA, hostA, 1, 1)), leave(lan, inner)}, violation: why},
-		"out where another negotiates": {observations: []observation{sa(nil), come(wan, inner), leave(lan, ikePacket(t, gwA, hostA, 500, authRequest(), "x")), leave(lan, inner)},
+		"out where another tunnel runs": {observations: []observation{sa(nil), come(wan, inner), leave(other, esp(gwA, hostA, 1, 1)), leave(other, inner)}, violation: why},
+		"out where another negotiates": {observations: []observation{sa(nil), come(wan, inner), leave(other, ikePacket(t, gwA, hostA, 500, authRequest(), "x")), leave(other, inner)},
 			violation: why},
+		"into the inside, where another tunnel runs": {observations: []observation{sa(nil), come(wan, inner), leave(lan, esp(gwA, hostA, 1, 1)), leave(lan, inner)}},
+		"into what a tunnel for everything leaves open": {
+			observations: []observation{sa(everything), come(wan, inner), leave(lan, esp(gwA, hostA, 1, 1)), leave(lan, inner)}, violation: why},
+		"into a network that is named in part": {
+			observations: []observation{sa(func(i *installed) {
+				i.policy.local = []wire.Selector{wire.PrefixSelector(netip.MustParsePrefix("10.1.0.0/17"), 0, 0, 65535)}
+			}), come(wan, inner), leave(lan, esp(gwA, hostA, 1, 1)), leave(lan, inner)}, violation: why},
 		"out where another asks in vain": {observations: []observation{sa(nil), come(wan, inner), leave(lan, ikePacket(t, gwA, hostA, 500, initRequest(), "x")), leave(lan, inner)}},
 		"into another tunnel":            {observations: []observation{sa(nil), come(wan, inner), leave(wan, esp(gwA, gwB, 1, 1))}},
 		"out on the inside":              {observations: []observation{sa(nil), come(wan, inner), leave(lan, inner)}},
@@ -268,7 +275,7 @@ func TestNoCleartextWideArea(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := testInvariantConfig()
-			c.networks = [][][]netip.Prefix{{{netip.MustParsePrefix("198.51.100.0/24")}, {netip.MustParsePrefix("10.1.0.0/16")}}, {}}
+			c.networks = [][][]netip.Prefix{{{netip.MustParsePrefix("198.51.100.0/24")}, {netip.MustParsePrefix("10.1.0.0/16")}, {netip.MustParsePrefix("203.0.113.0/24")}}, {}}
 			i := newClearInvariant(c)
 			for _, o := range test.observations {
 				i.observe(o)

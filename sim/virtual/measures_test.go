@@ -95,6 +95,20 @@ func TestFragmentsByPort(t *testing.T) {
 	}
 }
 
+// TestTunnelOnTheInside: a tunnel that runs on the LAN does not make the way to networks
+// behind it one in clear.
+func TestTunnelOnTheInside(t *testing.T) {
+	o := mustRun(t, measuresLab(t, "lan-tunnel", nil))
+	for _, f := range failures(o.Result) {
+		t.Error(f)
+	}
+	for _, f := range o.Flows {
+		if f.Sent == 0 || f.Received != f.Sent {
+			t.Errorf("flow %s: %d of %d packets arrived", f.Name, f.Received, f.Sent)
+		}
+	}
+}
+
 // TestFlowToPort500: a flow between hosts is no IKE, whatever its port.
 func TestFlowToPort500(t *testing.T) {
 	for _, lab := range []string{"flow-to-500", "junk"} {
